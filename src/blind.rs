@@ -59,26 +59,28 @@ impl What {
     /// Describes the failure and its consequence, as one sentence without its end.
     pub const fn meaning(self) -> &'static str {
         match self {
-            What::Scope => "it cannot be reached: nothing there is held or drained",
+            What::Scope => {
+                "the scope cannot be reached; its instances get neither heartbeats nor drains"
+            }
             What::Groups => {
-                "its Auto Scaling groups cannot be read: what was seen waiting is held, and a new wait is not seen"
+                "its Auto Scaling groups cannot be read; known waits get heartbeats, new waits are not seen"
             }
             What::Hooks => {
-                "the lifecycle hooks of some groups cannot be read: their instances are held, and not drained"
+                "the lifecycle hooks of some groups cannot be read; their instances get heartbeats and are not drained"
             }
             What::Search => {
-                "not every cluster can be searched: an instance that is found nowhere else is held, and not drained"
+                "some clusters cannot be searched; an instance found nowhere else is held and not drained"
             }
             What::Queue => {
-                "its queue cannot be read: Spot interruptions are not heard, all else is found later"
+                "its queue cannot be read; Spot interruptions are missed, polling finds all else later"
             }
             What::Table => {
-                "the table cannot be read: what waits is held, and no drain begins or goes on"
+                "the table cannot be read; heartbeats continue, no drain starts or continues"
             }
-            What::Pauses => "it cannot be read what is paused: what was known holds",
-            What::Lease => "the lease cannot be renewed: no process acts, and what waits is held",
+            What::Pauses => "the pauses cannot be read; the last known ones apply",
+            What::Lease => "the lease cannot be renewed; heartbeats continue, no process drains",
             What::Unopened => {
-                "an instance waits under an ecs-drain hook, and has no drain: it is held, and not drained"
+                "an instance waits under an ecs-drain hook and has no drain; it gets heartbeats and is not drained"
             }
         }
     }
@@ -143,7 +145,7 @@ impl Blind {
         let Some((since, ..)) = state.now.take() else { return };
         if std::mem::take(&mut state.begun) {
             let seconds = self.clock.mono().since(since).as_secs();
-            tracing::info!(place, %what, seconds, "over: {}", what.meaning());
+            tracing::info!(place, %what, seconds, "Read recovered: {}", what.meaning());
         }
     }
 
@@ -158,7 +160,7 @@ impl Blind {
         if state.said.is_none_or(|said| mono.since(said) >= SAID_AGAIN) {
             (state.said, state.begun) = (Some(mono), true);
             let seconds = mono.since(since).as_secs();
-            tracing::error!(place, %what, seconds, %error, "{}", what.meaning());
+            tracing::error!(place, %what, seconds, %error, "Read failing: {}", what.meaning());
         }
         if let Some((.., last)) = &mut state.now {
             *last = error;
@@ -214,7 +216,7 @@ mod tests {
         assert_eq!(
             blind.long(),
             [
-                "1/eu: its Auto Scaling groups cannot be read: what was seen waiting is held, and a new wait is not seen; for 5 min: \
+                "1/eu: its Auto Scaling groups cannot be read; known waits get heartbeats, new waits are not seen; for 5 min: \
                  still denied"
             ]
         );

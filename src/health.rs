@@ -7,6 +7,7 @@
 
 use crate::blind::Blind;
 use crate::clock::Clock;
+use crate::log::Repeats;
 use ecs_drain_state::Mono;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ const GROUPS_STAND_STILL: Duration = Duration::from_secs(600);
 pub struct Health {
     /// Failing reads.
     pub blind: Blind,
+    /// Failures of other kinds that the log has reported.
+    pub repeats: Repeats,
     clock: Clock,
     state: Arc<Mutex<State>>,
 }
@@ -47,7 +50,8 @@ struct Scope {
 impl Health {
     /// Creates the state of a process that has just started.
     pub fn new(clock: Clock) -> Health {
-        Health { blind: Blind::new(clock.clone()), clock, state: Arc::default() }
+        let (blind, repeats) = (Blind::new(clock.clone()), Repeats::new(clock.clone()));
+        Health { blind, repeats, clock, state: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -19,6 +19,7 @@ use crate::beats::{Key, State, UNKNOWN_TIMEOUT, supposed_end};
 use crate::blind::What;
 use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
+use crate::log;
 use crate::metrics::HeartbeatResult;
 use crate::quote::chain;
 use crate::scope::{Known, OurHooks, ScopeState};
@@ -293,12 +294,13 @@ fn say_not_held(scope: &ScopeState, (instance, hook): &Key, group: &str) {
             && !matches!(record.phase(), Phase::Completing | Phase::Returning)
     };
     if drain_of(scope, instance, goes_on) {
-        tracing::warn!(
+        log::instance!(
+            warn,
+            scope,
             instance,
             group,
             hook,
-            "this hook does not hold the instance any more: its time is over, or somebody completed it. Another hook \
-             holds it; the drain goes on for as long as that one does, and ecs-drain cannot make it longer"
+            "Hook no longer holds the instance: it expired or was completed; another hook holds it, and the drain continues for that time"
         );
     }
 }
@@ -332,7 +334,7 @@ async fn send(
     };
     let begun = clock.mono();
     let answer = if dry_run {
-        tracing::info!(instance, hook, "dry run: would send a heartbeat");
+        log::instance!(info, scope, instance, hook, "Dry run: would send a heartbeat");
         None
     } else {
         Some(scope.session.urgent.beat(permit, &group, hook, instance).await)
@@ -356,7 +358,7 @@ async fn send(
         None => state.due = next,
         Some(Ok(Beat::Accepted)) => {
             if state.failing {
-                tracing::info!(instance, hook, "heartbeats are accepted again");
+                log::instance!(info, scope, instance, hook, "Heartbeats accepted again");
             }
             state.failing = false;
             state.not_held = 0;
@@ -368,7 +370,7 @@ async fn send(
             state.due =
                 if over && state.accepted_when_over < 2 { begun + AGAIN.min(third) } else { next };
             state.expires = begun + state.timeout;
-            tracing::debug!(instance, hook, "heartbeat");
+            log::instance!(debug, scope, instance, hook, "Heartbeat accepted");
         }
         Some(Ok(Beat::NoActiveAction)) => {
             state.last = Some(Beat::NoActiveAction);
@@ -381,7 +383,13 @@ async fn send(
             // This wait cannot expire, so it goes behind those of held instances.
             state.expires = begun + state.timeout;
             state.not_held = state.not_held.saturating_add(1);
-            tracing::debug!(instance, hook, "the hook does not hold it");
+            log::instance!(
+                debug,
+                scope,
+                instance,
+                hook,
+                "Heartbeat refused: the hook does not hold the instance"
+            );
             if state.not_held == SAID_AT {
                 say_not_held(scope, &key, &group);
             }
@@ -395,11 +403,13 @@ async fn send(
                 state.expires = begun + state.timeout;
             }
             if !state.failing {
-                tracing::error!(
+                log::instance!(
+                    error,
+                    scope,
                     instance,
                     hook,
                     error = chain(&error),
-                    "a heartbeat failed; the hook's timeout runs on"
+                    "Heartbeat failed; the hook's timeout is running"
                 );
             }
             state.failing = true;

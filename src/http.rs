@@ -93,7 +93,7 @@ async fn serve(listener: &TcpListener, answers: &Router, limits: Limits) -> Infa
                 Ok((stream, _)) => open.push(answer(stream, answers.clone(), limits.connection)),
                 Err(error) => {
                     // The drains continue, and open connections continue after the pause.
-                    tracing::warn!(%error, "a connection for health or metrics was not accepted");
+                    tracing::warn!(%error, "HTTP connection not accepted");
                     tokio::time::sleep(limits.pause).await;
                 }
             },

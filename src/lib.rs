@@ -4,7 +4,7 @@
 //! ```text
 //! main → cli → controller, doctor, iam
 //! controller → act, events, heartbeat, http, intake, reader   (none of these imports another, or the controller)
-//! these → scope → beats, fleet, groups, records, searches → store → aws → config, health, metrics → blind → clock, quote
+//! these → scope → beats, fleet, groups, records, searches → store → aws → config, health, metrics → blind, log → clock, quote
 //! all → ecs-drain-state, which depends on neither AWS nor tokio
 //! ```
 //!
@@ -60,6 +60,7 @@ pub mod heartbeat;
 pub mod http;
 pub mod iam;
 pub mod intake;
+pub mod log;
 pub mod metrics;
 pub mod quote;
 pub mod reader;

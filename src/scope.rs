@@ -6,6 +6,7 @@ use crate::config;
 use crate::fleet::Fleet;
 use crate::groups::{GroupsView, Member};
 use crate::health::Health;
+use crate::log;
 use crate::metrics::{Metrics, Picture};
 use crate::searches::Searches;
 use crate::store::Pauses;
@@ -330,9 +331,10 @@ impl ScopeState {
                 && (record.generation, record.version) < (known.generation, known.version)
         };
         if self.phases.borrow().get(&record.instance_id).copied().is_some_and(is_older) {
-            tracing::warn!(
-                key,
-                "its record in the table is older than what is known of it: it is read anew"
+            log::drain!(
+                warn,
+                record,
+                "Record in the table is older than the known one; reading it again"
             );
             self.phases.borrow_mut().remove(&record.instance_id);
             self.fleet.forget(&key);

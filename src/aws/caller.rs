@@ -65,7 +65,7 @@ impl Caller {
         debug_assert_eq!(permit.call(), call);
         let answer = request.await.map_err(|error| self.failed(call, on, &error));
         if let Err(error) = &answer {
-            tracing::debug!("{error:#}");
+            tracing::debug!("AWS call failed: {error:#}");
         }
         let result = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
         self.metrics.call(call.service, call.operation, result);

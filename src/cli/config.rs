@@ -1,7 +1,7 @@
 //! `ecs-drain config`: check a configuration, print an example or the reference.
 
 use crate::cli::{Failure, Global};
-use crate::config::{Config, EXAMPLE, Given, Source, environment, keys};
+use crate::config::{Config, EXAMPLE, Given, Scope, Source, environment, keys};
 use clap::Subcommand;
 use std::io::Write;
 
@@ -53,31 +53,33 @@ pub fn summary(config: &Config) -> String {
         format!("controller {}, table {}{region}", config.controller, config.table.name),
         format!("dry run: {}", if config.dry_run { "yes (nothing is changed)" } else { "no" }),
     ];
-    for scope in &config.scopes {
-        let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();
-        let role = scope.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.arn));
-        let tags: Vec<_> = scope
-            .groups
-            .tags
-            .iter()
-            .map(|(key, value)| format!("{key}={}", value.as_deref().unwrap_or("*")))
-            .collect();
-        let tags =
-            if tags.is_empty() { String::new() } else { format!(" tagged {}", tags.join(", ")) };
-        lines.push(format!(
-            "scope {}{role}: hooks {}; clusters {}; groups {}{tags}",
-            scope.region,
-            hooks.join(", "),
-            scope.clusters,
-            scope.groups.names
-        ));
-    }
+    lines.extend(config.scopes.iter().map(|scope| format!("scope {}", of_scope(scope))));
     lines.push(match config.policies.overrides().len() {
         0 => "one policy for all".to_owned(),
         1 => "one policy with 1 override".to_owned(),
         n => format!("one policy with {n} overrides"),
     });
     lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Returns a scope and its choices in a line.
+pub fn of_scope(scope: &Scope) -> String {
+    let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();
+    let role = scope.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.arn));
+    let tags: Vec<_> = scope
+        .groups
+        .tags
+        .iter()
+        .map(|(key, value)| format!("{key}={}", value.as_deref().unwrap_or("*")))
+        .collect();
+    let tags = if tags.is_empty() { String::new() } else { format!(" tagged {}", tags.join(", ")) };
+    format!(
+        "{}{role}: hooks {}; clusters {}; groups {}{tags}",
+        scope.region,
+        hooks.join(", "),
+        scope.clusters,
+        scope.groups.names
+    )
 }
 
 #[cfg(test)]

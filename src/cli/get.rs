@@ -178,12 +178,9 @@ fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
     match spots {
         Ok(spots) => spots
             .iter()
-            .map(|spot| plain(&format!("blind: {}", spot.line(lasts(spot)))) + "\n")
+            .map(|spot| plain(&format!("read failing: {}", spot.line(lasts(spot)))) + "\n")
             .collect(),
-        Err(error) => {
-            plain(&format!("blind: perhaps; it cannot be read whether the controller is: {error}"))
-                + "\n"
-        }
+        Err(error) => plain(&format!("failing reads of the controller not known: {error}")) + "\n",
     }
 }
 
@@ -194,7 +191,7 @@ fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
     };
     match pauses {
         Ok(pauses) => pauses.places.iter().map(line).collect(),
-        Err(error) => plain(&format!("paused: perhaps; it cannot be read what is: {error}")) + "\n",
+        Err(error) => plain(&format!("pauses not known: {error}")) + "\n",
     }
 }
 
@@ -354,9 +351,7 @@ fn status(read: &Read, now: Timestamp) -> String {
     let record = match read {
         Read::Record(record) => record,
         Read::Newer { schema } => {
-            return format!(
-                "written by a newer ecs-drain (schema {schema}), which alone may touch it"
-            );
+            return format!("written by a newer ecs-drain (schema {schema}); use that version");
         }
         Read::Unreadable { why } => return format!("cannot be read: {why}"),
     };
@@ -434,8 +429,7 @@ mod tests {
         };
         assert_eq!(
             blind(Ok(vec![spot]), now()),
-            "blind: account 123456789012, region eu-west-1: its queue cannot be read: Spot interruptions are not heard, all else is \
-             found later; for 12 min: denied [2J\n"
+            "read failing: account 123456789012, region eu-west-1: its queue cannot be read; Spot interruptions are missed, polling finds all else later; for 12 min: denied [2J\n"
         );
     }
 

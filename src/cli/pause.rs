@@ -197,7 +197,7 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
         )));
     }
     for why in unread {
-        tracing::warn!("scope left out: its clusters cannot be listed: {why}");
+        tracing::warn!("Scope left out: its clusters cannot be listed: {why}");
     }
     Ok(places.into_iter().collect())
 }

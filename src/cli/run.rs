@@ -1,7 +1,7 @@
 //! `ecs-drain run`: the controller, until it is told to stop.
 
 use crate::aws::Environment;
-use crate::cli::config::{stray_variables, summary};
+use crate::cli::config::{of_scope, stray_variables};
 use crate::cli::{Failure, Global, TableArgs};
 use crate::config::Given;
 use crate::controller;
@@ -72,11 +72,19 @@ impl RunArgs {
 pub async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
     let config = global.load(&args.given())?;
     let stop = stop_signal()?;
-    for line in summary(&config).lines() {
-        tracing::info!("{}", line.trim());
+    tracing::info!(
+        controller = config.controller,
+        table = config.table.name,
+        table_region = config.table.region,
+        dry_run = config.dry_run,
+        overrides = config.policies.overrides().len(),
+        "Configuration read"
+    );
+    for scope in &config.scopes {
+        tracing::info!(region = scope.region, "Scope configured: {}", of_scope(scope));
     }
     for stray in stray_variables() {
-        tracing::warn!("{stray}");
+        tracing::warn!("Variable ignored: {stray}");
     }
     controller::run(config, Environment::default(), stop)
         .await
@@ -89,10 +97,10 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         let name = either(&mut terminate, &mut interrupt).await;
-        tracing::info!("{name}: finishing the work in hand; a second signal ends it at once");
+        tracing::info!(signal = name, "Signal received; a second one stops the process at once");
         tokio::task::spawn_local(async move {
             let name = either(&mut terminate, &mut interrupt).await;
-            tracing::warn!("a second signal, {name}: ending at once");
+            tracing::warn!(signal = name, "Second signal received; stopping at once");
             std::process::exit(1);
         });
     })

@@ -31,8 +31,8 @@ pub fn stray(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut stray: Vec<String> = names
         .filter(|name| name.starts_with("ECS_DRAIN_") && !known().any(|known| known == name))
         .map(|name| match nearest(&name, known()) {
-            Some(like) => format!("the variable {name} has no effect; did you mean {like}?"),
-            None => format!("the variable {name} has no effect"),
+            Some(like) => format!("{name} is not a variable of ecs-drain; did you mean {like}?"),
+            None => format!("{name} is not a variable of ecs-drain"),
         })
         .collect();
     stray.sort();
@@ -50,8 +50,8 @@ mod tests {
         assert_eq!(
             stray(names.into_iter().map(str::to_owned)),
             [
-                "the variable ECS_DRAIN_SOMETHING_ELSE_ENTIRELY has no effect",
-                "the variable ECS_DRAIN_TABEL has no effect; did you mean ECS_DRAIN_TABLE?",
+                "ECS_DRAIN_SOMETHING_ELSE_ENTIRELY is not a variable of ecs-drain",
+                "ECS_DRAIN_TABEL is not a variable of ecs-drain; did you mean ECS_DRAIN_TABLE?",
             ]
         );
     }

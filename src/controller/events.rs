@@ -11,6 +11,7 @@ use crate::aws::Message;
 use crate::blind::What;
 use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
+use crate::log;
 use crate::quote::chain;
 use crate::scope::ScopeState;
 use ecs_drain_state::needs::Class;
@@ -103,17 +104,21 @@ async fn delete(scope: &ScopeState, queue: &str, taken: &[&Message]) {
     match scope.session.sqs.delete(queue, taken).await {
         Ok(failed) => {
             for (message, error) in failed {
-                tracing::warn!(
+                log::scope!(
+                    warn,
+                    scope,
                     message,
                     error = chain(&error),
-                    "a message was not deleted; it comes again, and does no harm"
+                    "Message not deleted; SQS delivers it again, which does no harm"
                 );
             }
         }
         Err(error) => {
-            tracing::warn!(
+            log::scope!(
+                warn,
+                scope,
                 error = chain(&error),
-                "messages were not deleted; they come again, and do no harm"
+                "Messages not deleted; SQS delivers them again, which does no harm"
             )
         }
     }
@@ -143,7 +148,7 @@ async fn take<'m>(
             Ok(event) => event,
             Err(broken) => {
                 let (id, received) = (&message.id, message.receive_count);
-                tracing::warn!(message = id, received, why = %broken, "a message cannot be understood; it is left in the queue");
+                log::scope!(warn, scope, message = id, received, why = %broken, "Message not understood; it stays in the queue");
                 continue;
             }
         };
@@ -222,15 +227,21 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     }
     match event {
         Event::TestNotification { group } => {
-            tracing::info!(group, "Auto Scaling's test notification came through")
+            log::scope!(info, scope, group, "Test notification received")
         }
-        Event::NotForUs { what } => tracing::debug!(what, "an event that is not for us"),
+        Event::NotForUs { what } => log::scope!(debug, scope, what, "Event ignored"),
         Event::LifecycleAction { instance_id, hook, .. } => {
-            tracing::debug!(instance = instance_id, hook, "a lifecycle action that is not ours");
+            log::instance!(
+                debug,
+                scope,
+                instance_id,
+                hook,
+                "Lifecycle action ignored: its hook is not in `hooks`"
+            );
         }
         Event::SpotInterruption { instance_id, at, .. }
         | Event::RebalanceRecommendation { instance_id, at } => {
-            tracing::info!(instance = instance_id, %at, "a warning that is too old, or too new, to act on");
+            log::instance!(info, scope, instance_id, %at, "Warning ignored: too old, or in the future");
             scope.bells.groups.notify_one();
         }
         Event::TaskChanged { .. } | Event::ContainerInstanceChanged { .. } => {}
@@ -368,16 +379,18 @@ async fn one<'m>(
     match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await {
         Ok(Opened::Begins(_) | Opened::UnderWay(_) | Opened::Already(_)) => Some(warning.message),
         Ok(Opened::Refused(why)) => {
-            tracing::info!(instance, origin, why, "not acted on");
+            log::instance!(info, scope, instance, origin, why, "Warning ignored");
             Some(warning.message)
         }
         Ok(Opened::NotNow) => None,
         Err(error) => {
-            tracing::error!(
+            log::instance!(
+                error,
+                scope,
                 instance,
                 origin,
                 error = chain(&error),
-                "cannot open a drain; its message comes again"
+                "Drain not opened; SQS delivers its message again"
             );
             None
         }

@@ -35,6 +35,7 @@ use crate::health::Health;
 use crate::heartbeat::beat;
 use crate::http::Server;
 use crate::intake::Intake;
+use crate::log;
 use crate::metrics::Metrics;
 use crate::quote::chain;
 use crate::reader::{self, Caches, GroupsCache, Reader, read_groups};
@@ -133,7 +134,7 @@ pub async fn run_with_ids(
     let server =
         Server::listen(address, health.clone(), environment.metrics.clone(), clock.clone()).await;
     let server = server.map_err(|source| RunError::Listen { address, source })?;
-    tracing::info!(address = %server.address, "serving /healthz, /readyz and /metrics");
+    tracing::info!(address = %server.address, "HTTP server started");
     // It answers from the start, and until the work in hand is finished.
     let work = work(config, environment, ids, clock, health, shutdown);
     match select(pin!(work), pin!(server.serve())).await {
@@ -151,7 +152,7 @@ async fn work(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (records, lease) = if config.dry_run {
-        tracing::info!("dry run: nothing is changed in AWS or in the table");
+        tracing::info!("Dry run started; nothing is changed in AWS or in the table");
         (Records::Memory(Default::default()), None)
     } else {
         let sdk = environment.load(config.table.region.as_deref()).await;
@@ -180,7 +181,11 @@ async fn work(
     let metrics = environment.metrics.clone();
     let shared = Shared { leadership, table_is_fit, config, clock, records, metrics, health };
     let lease = lease.map(tokio::sync::Mutex::new);
-    tracing::info!(scopes = reached.len(), controller = shared.config.controller, "ecs-drain runs");
+    tracing::info!(
+        scopes = reached.len(),
+        controller = shared.config.controller,
+        "Controller started"
+    );
 
     let stop = Stop::default();
     {
@@ -209,26 +214,23 @@ async fn work(
         if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
             return Ok(());
         }
-        tracing::info!("stopping: work in hand is finished first");
+        tracing::info!("Shutdown started; finishing the work in hand");
         stop.now();
         for scope in &reached {
             scope.fleet.turn.notify_one();
         }
         if tokio::time::timeout(shared.config.shutdown, loops).await.is_err() {
-            tracing::warn!("work in hand did not finish in time; the next process goes on with it");
+            tracing::warn!("Shutdown timed out; the next process continues the work in hand");
         }
         // The loops are dropped here, so none of them can take the lease while it is released.
     }
     if let Some(lease) = lease {
         match tokio::time::timeout(RELEASE, lease.into_inner().release()).await {
-            Ok(Ok(())) => tracing::info!("lease released"),
+            Ok(Ok(())) => tracing::info!("Lease released"),
             Ok(Err(error)) => {
-                tracing::warn!(
-                    error = chain(&error),
-                    "the lease was not released; it runs out by itself"
-                )
+                tracing::warn!(error = chain(&error), "Lease not released; it expires by itself")
             }
-            Err(_) => tracing::warn!("the lease was not released in time; it runs out by itself"),
+            Err(_) => tracing::warn!("Lease not released in time; it expires by itself"),
         }
     }
     Ok(())
@@ -270,11 +272,15 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let confirm = |key: String| -> LocalBoxFuture<'_, ()> {
         Box::pin(async move {
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
-                tracing::error!(
-                    key,
-                    error = chain(&error),
-                    "cannot read a record again: nothing is done for this drain"
-                );
+                if shared.health.repeats.fails("reread", &key) {
+                    log::instance!(
+                        error,
+                        scope,
+                        table::instance(&key),
+                        error = chain(&error),
+                        "Record not read again; this drain waits"
+                    );
+                }
                 scope.fleet.not_written(&key, shared.clock.mono());
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -451,11 +457,10 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
         match answer {
             Ok(view) => {
                 if view.holder != holder {
-                    tracing::info!(
-                        held = view.held,
-                        holder = view.holder,
-                        "the lease changed hands"
-                    );
+                    match view.held {
+                        true => tracing::info!(holder = view.holder, "Leadership gained"),
+                        false => tracing::info!(holder = view.holder, "Leader changed"),
+                    }
                     holder.clone_from(&view.holder);
                 }
                 shared.leadership.set(view.until.filter(|_| view.held));

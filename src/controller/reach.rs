@@ -64,7 +64,7 @@ pub(super) async fn at_start(
                         region: session.region,
                     });
                 }
-                tracing::info!(account = session.account, region = session.region, "reached");
+                tracing::info!(account = session.account, region = session.region, "Scope reached");
                 let (policies, metrics) = (config.policies.clone(), environment.metrics.clone());
                 reached.push(ScopeState::new(scope, policies, session, metrics, health.clone()));
             }
@@ -130,14 +130,14 @@ pub(super) async fn later(
                 tracing::error!(
                     account,
                     region,
-                    "two [[scope]] entries lead here: this one is left out"
+                    "Scope left out: two [[scope]] entries lead to it"
                 );
                 shared.health.found();
                 return;
             }
             Ok(session) => {
                 shared.health.blind.sees(&place, What::Scope);
-                tracing::info!(account = session.account, region = session.region, "reached");
+                tracing::info!(account = session.account, region = session.region, "Scope reached");
                 shared.health.found();
                 let (policies, metrics) = (shared.config.policies.clone(), shared.metrics.clone());
                 let state =

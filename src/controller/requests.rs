@@ -4,6 +4,7 @@
 
 use super::Shared;
 use crate::intake::{Asked, Opened, margin, open_asked};
+use crate::log;
 use crate::scope::ScopeState;
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
 use ecs_drain_state::needs::Class;
@@ -57,7 +58,7 @@ async fn carry_out_one(
             }
         }
         ReadRequest::Unreadable { why } => {
-            tracing::error!(key, why, "a request cannot be read, and nothing is done");
+            log::scope!(error, scope, key, why, "Request not read; nothing was changed");
             let answer = Answer { text: why, refused: true, at: shared.clock.now() };
             shared.records.answer(key, &answer).await?;
         }
@@ -211,13 +212,17 @@ fn look_now(shared: &Shared, scope: &ScopeState, key: &str, afresh: bool) {
 }
 
 fn say(request: &Request, answer: &Answer) {
+    let done = if answer.refused { "refused" } else { "carried out" };
     tracing::info!(
+        account = request.account,
+        region = request.region,
+        cluster = request.cluster,
         instance = request.instance_id,
         by = request.by,
         reason = request.reason,
         request = request.what.name(),
         refused = answer.refused,
-        "{}",
+        "Request {done}: {}",
         answer.text
     );
 }

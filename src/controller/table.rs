@@ -4,6 +4,7 @@
 use super::watch::WHOLE;
 use super::{Shared, requests};
 use crate::blind::What;
+use crate::log;
 use crate::quote::chain;
 use crate::scope::{ScopeState, Unread};
 use crate::store::{Read, StoreError};
@@ -115,10 +116,26 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
     if !shared.leadership.leads() {
         return false;
     }
-    requests::carry_out(shared, scope, &work.requests).await.unwrap_or_else(|error| {
-        tracing::error!(error = chain(&error), "cannot carry requests out; they are tried again");
-        false
-    })
+    let repeats = &shared.health.repeats;
+    match requests::carry_out(shared, scope, &work.requests).await {
+        Ok(all) => {
+            if repeats.works("requests", &scope.place()) {
+                log::scope!(info, scope, "Requests carried out again");
+            }
+            all
+        }
+        Err(error) => {
+            if repeats.fails("requests", &scope.place()) {
+                log::scope!(
+                    error,
+                    scope,
+                    error = chain(&error),
+                    "Requests not carried out; retrying"
+                );
+            }
+            false
+        }
+    }
 }
 
 /// Reads records as they are now, and takes them over.
@@ -145,20 +162,27 @@ pub(super) async fn reread(
     }
     for key in missing {
         if scope.drop_drain(key) {
-            tracing::error!(
-                key,
-                "its record was deleted; it is opened again if the instance still waits"
+            log::instance!(
+                error,
+                scope,
+                instance(key),
+                "Record deleted; it is opened again if the instance still waits"
             );
         }
     }
     Ok(())
 }
 
+/// Returns the instance of a record's key.
+pub(super) fn instance(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
 /// Stops a drain whose record cannot be read, and logs it. The record and the instance's wait are
 /// kept.
 fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
     scope.fleet.forget(key);
-    let instance = key.rsplit('/').next().unwrap_or(key);
+    let instance = instance(key);
     scope.phases.borrow_mut().remove(instance);
     let known = scope.unreadable.borrow_mut().insert(key.to_owned(), unread.clone());
     let Unread { what, newer } = &unread;
@@ -166,16 +190,20 @@ fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
         // Logged already.
     } else if *newer {
         // Expected during an upgrade: the newer process continues the drain.
-        tracing::warn!(
-            key,
+        log::instance!(
+            warn,
+            scope,
+            instance,
             what,
-            "this process leaves this drain alone; its instance is held. A newer one goes on with it"
+            "Drain left to a newer ecs-drain; heartbeats continue"
         );
     } else {
-        tracing::error!(
-            key,
+        log::instance!(
+            error,
+            scope,
+            instance,
             what,
-            "this drain stands still; its instance is held. Repair or delete the record"
+            "Drain stopped: its record cannot be read; heartbeats continue. Repair or delete the record"
         );
     }
 }

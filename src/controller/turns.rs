@@ -5,6 +5,7 @@
 use super::{Shared, Stop, table};
 use crate::act::Report;
 use crate::aws::ErrorClass;
+use crate::log;
 use crate::quote::chain;
 use crate::reader::{Caches, Stuck, diagnose};
 use crate::scope::ScopeState;
@@ -20,7 +21,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tracing::Instrument;
 
 /// Records that are written at once.
 const WRITES: usize = 48;
@@ -182,14 +182,22 @@ pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
         for cluster in wanted {
             match scope.session.ecs.registered_container_instances(&cluster).await {
                 Ok(size) => {
+                    if shared.health.repeats.works("size", &cluster) {
+                        log::scope!(info, scope, cluster, "Cluster size read again");
+                    }
                     let until = shared.clock.mono() + SIZES_LAST;
                     scope.sizes.borrow_mut().insert(cluster, (until, size));
                 }
                 Err(error) => {
-                    tracing::error!(
-                        error = chain(&error),
-                        "the size of a cluster is not known; one drain at once goes on in it"
-                    );
+                    if shared.health.repeats.fails("size", &cluster) {
+                        log::scope!(
+                            error,
+                            scope,
+                            cluster,
+                            error = chain(&error),
+                            "Cluster size not read; one drain runs at once"
+                        );
+                    }
                     let until = shared.clock.mono() + SIZES_AGAIN;
                     scope.sizes.borrow_mut().entry(cluster).or_default().0 = until;
                 }
@@ -199,17 +207,11 @@ pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// Creates the log span of one drain, which adds the instance to every line.
-fn span(record: &Record) -> tracing::Span {
-    tracing::info_span!("drain", instance = record.instance_id)
-}
-
 fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Option<Decision> {
     let now = shared.clock.both();
     scope.fleet.with(key, |slot| {
         let record = &slot.drain.record;
         let paused = scope.paused_on(record);
-        let _entered = span(record).entered();
         let progress = slot.drain.facts.progress.at;
         // If the drain has moved since its diagnosis, the causes found then no longer apply.
         let moved = slot.diagnosed.is_none_or(|asked| progress.is_some_and(|progress| progress > asked));
@@ -220,7 +222,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
         let context = Context { turn, paused: paused.as_deref(), causes, stuck };
         let decision = slot.drain.decide(&slot.policy, &context, now);
         if let Some(fault) = &decision.fault {
-            tracing::error!(%fault, "a mistake in this program: this drain stands still, and its instance is held");
+            log::drain!(error, record, %fault, "Drain stopped by a fault in ecs-drain; heartbeats continue");
         }
         say(record, &slot.why, &decision);
         decision.why.name().clone_into(&mut slot.why);
@@ -253,8 +255,7 @@ fn take_plan(shared: &Shared, scope: &ScopeState, key: &str, decision: Decision)
 /// Writes a decision's record, and takes over its plan.
 async fn commit(shared: &Shared, scope: &ScopeState, commit: Commit) {
     let Commit { key, decision } = commit;
-    let span = span(&decision.record);
-    let saved = write(shared, scope, decision.record.clone()).instrument(span).await;
+    let saved = write(shared, scope, decision.record.clone()).await;
     scope.fleet.with(&key, |slot| slot.committing = false);
     if let Some(saved) = saved {
         if shared.config.dry_run {
@@ -273,18 +274,11 @@ fn changes(before: &Record, why: &str, decision: &Decision) -> bool {
 fn say(before: &Record, why: &str, decision: &Decision) {
     let now = &decision.record;
     if before.phase() != now.phase() {
-        tracing::info!(
-            group = now.group(),
-            hook = now.lifecycle.as_ref().map(|l| l.hook.as_str()),
-            cluster = now.cluster,
-            from = before.phase().name(),
-            phase = now.phase().name(),
-            why = decision.why.name(),
-            "{}",
-            decision.why
-        );
+        let (from, why) = (before.phase().name(), decision.why.name());
+        log::drain!(info, now, from, why, "Phase changed: {}", decision.why);
     } else if changes(before, why, decision) {
-        tracing::info!(phase = now.phase().name(), why = decision.why.name(), "{}", decision.why);
+        let why = decision.why.name();
+        log::drain!(info, now, why, "Reason changed: {}", decision.why);
     }
 }
 
@@ -304,15 +298,7 @@ fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool 
 /// Warns that a drain is stuck.
 fn say_stuck(decision: &Decision, standing_still: Duration) {
     let record = &decision.record;
-    tracing::warn!(
-        phase = record.phase().name(),
-        why = decision.why.name(),
-        standing_still = %ecs_drain_state::why::Span(standing_still),
-        hook_ends_it_at = record.global_limit.map(|limit| limit.to_string()),
-        causes = record.shown.causes.iter().map(|cause| cause.name.as_str()).collect::<Vec<_>>().join(","),
-        "stuck: {}",
-        record.shown.message
-    );
+    log::drain!(warn, record, why = decision.why.name(), no_progress_for = %ecs_drain_state::why::Span(standing_still), hook_expires = record.global_limit.map(|limit| limit.to_string()), causes = record.shown.causes.iter().map(|cause| cause.name.as_str()).collect::<Vec<_>>().join(","), "Drain stuck: {}", record.shown.message);
 }
 
 /// Writes one record. Returns `None` if that failed; the record is then read again, or decided
@@ -323,25 +309,41 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
     let before = scope.fleet.record(&key).map(|known| (known.phase(), known.phase_since));
     match shared.records.save(record).await {
         Ok(Saved::Saved(saved)) => {
+            if shared.health.repeats.works("write", &key) {
+                log::drain!(info, saved, "Record written again");
+            }
             scope.metrics.moved(before, &saved);
             scope.learn((*saved).clone(), shared.clock.mono());
             Some(*saved)
         }
         Ok(Saved::LostRace) => {
-            tracing::debug!(key, "someone else wrote this record; reading it again");
+            let instance = table::instance(&key);
+            log::instance!(debug, scope, instance, "Record changed by another process; reading it");
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
-                tracing::error!(key, error = chain(&error), "cannot read a record again");
+                if shared.health.repeats.fails("reread", &key) {
+                    log::instance!(
+                        error,
+                        scope,
+                        instance,
+                        error = chain(&error),
+                        "Record not read again; this drain waits"
+                    );
+                }
                 scope.fleet.not_written(&key, shared.clock.mono());
             }
             None
         }
         Err(error) => {
             scope.fleet.not_written(&key, shared.clock.mono());
-            tracing::error!(
-                key,
-                error = chain(&error),
-                "cannot write a record: nothing is done for this drain, its instance is held"
-            );
+            if shared.health.repeats.fails("write", &key) {
+                log::instance!(
+                    error,
+                    scope,
+                    table::instance(&key),
+                    error = chain(&error),
+                    "Record not written; this drain waits, heartbeats continue"
+                );
+            }
             None
         }
     }
@@ -349,7 +351,6 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
 
 fn would_do(decision: &Decision) {
     let record = &decision.record;
-    let _entered = span(record).entered();
     for action in &decision.actions {
         let what = match action {
             Action::SetDraining { cluster, container_instance } => {
@@ -373,7 +374,7 @@ fn would_do(decision: &Decision) {
                 intent.result
             ),
         };
-        tracing::info!(phase = record.phase().name(), "dry run: would {what}");
+        log::drain!(info, record, "Dry run: would {what}");
     }
 }
 
@@ -382,71 +383,65 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
     let Report { key, action, answer } = report;
     let failed = answer.is_err();
     let Some(record) = scope.fleet.record(&key) else { return };
-    let span = span(&record);
-    async {
-        let now = shared.clock.now();
-        let policy = scope.fleet.with(&key, |slot| slot.policy.clone()).unwrap_or_default();
-        let mut next = record.clone();
-        match (&action, &answer) {
-            (Action::Complete(_), Ok(Some(answer))) => next = after_completion(&record, answer, &policy, now),
-            (_, Ok(_)) => next.attempts = if record.attempts > 0 { 0 } else { record.attempts },
-            (action, Err(error)) => {
-                let what = error.to_string();
-                let known = record.last_error.as_ref().is_some_and(|known| known.what == what);
-                match known {
-                    true => tracing::debug!(phase = record.phase().name(), %error, "an action failed again"),
-                    false => {
-                        tracing::error!(
-                            phase = record.phase().name(),
-                            error = chain(&error),
-                            "an action failed; it is tried again"
-                        );
-                    }
-                }
-                if matches!(action, Action::Complete(_)) {
-                    let denied = error.class == ErrorClass::Denied;
-                    let answer = if denied { CompletionAnswer::Denied(what) } else { CompletionAnswer::Failed(what) };
-                    next = after_completion(&record, &answer, &policy, now);
-                } else {
-                    next.last_error = Some(LastError { at: now, what });
-                    next.attempts = record.attempts.saturating_add(1);
-                }
-                // A repeated error was logged and written before. It is written again only if the
-                // refusal of a completion begins or ends with it, or if heartbeats end after it.
-                let ends = Record { updated_at: now, ..next.clone() }.is_refused_for_good();
-                let refused = |record: &Record| {
-                    matches!(record.stage, ecs_drain_state::Stage::Completing { refused_since: Some(_), .. })
-                };
-                let same = refused(&record) == refused(&next);
-                if known && same && (!ends || record.is_refused_for_good()) {
-                    next = record.clone();
+    let now = shared.clock.now();
+    let policy = scope.fleet.with(&key, |slot| slot.policy.clone()).unwrap_or_default();
+    let mut next = record.clone();
+    match (&action, &answer) {
+        (Action::Complete(_), Ok(Some(answer))) => {
+            next = after_completion(&record, answer, &policy, now)
+        }
+        (_, Ok(_)) => next.attempts = if record.attempts > 0 { 0 } else { record.attempts },
+        (action, Err(error)) => {
+            let what = error.to_string();
+            let known = record.last_error.as_ref().is_some_and(|known| known.what == what);
+            match known {
+                true => log::drain!(debug, record, %error, "Action failed again"),
+                false => {
+                    log::drain!(error, record, error = chain(&error), "Action failed; retrying");
                 }
             }
-        }
-        // The next change clears it in the table.
-        if next.attempts == 0 {
-            next.attempts = record.attempts;
-        }
-        if next != record {
-            scope.fleet.with(&key, |slot| slot.committing = true);
-            let done = next.is_done();
-            let saved = write(shared, scope, next).await;
-            scope.fleet.with(&key, |slot| slot.committing = false);
-            scope.fleet.freshen(&key);
-            if let (Some(saved), true) = (saved, done) {
-                tracing::info!(
-                    group = saved.group(),
-                    hook = saved.lifecycle.as_ref().map(|l| l.hook.as_str()),
-                    cluster = saved.cluster,
-                    phase = saved.phase().name(),
-                    "{}",
-                    saved.shown.message
-                );
+            if matches!(action, Action::Complete(_)) {
+                let denied = error.class == ErrorClass::Denied;
+                let answer = if denied {
+                    CompletionAnswer::Denied(what)
+                } else {
+                    CompletionAnswer::Failed(what)
+                };
+                next = after_completion(&record, &answer, &policy, now);
+            } else {
+                next.last_error = Some(LastError { at: now, what });
+                next.attempts = record.attempts.saturating_add(1);
+            }
+            // A repeated error was logged and written before. It is written again only if the
+            // refusal of a completion begins or ends with it, or if heartbeats end after it.
+            let ends = Record { updated_at: now, ..next.clone() }.is_refused_for_good();
+            let refused = |record: &Record| {
+                matches!(
+                    record.stage,
+                    ecs_drain_state::Stage::Completing { refused_since: Some(_), .. }
+                )
+            };
+            let same = refused(&record) == refused(&next);
+            if known && same && (!ends || record.is_refused_for_good()) {
+                next = record.clone();
             }
         }
     }
-    .instrument(span)
-    .await;
+    // The next change clears it in the table.
+    if next.attempts == 0 {
+        next.attempts = record.attempts;
+    }
+    if next != record {
+        scope.fleet.with(&key, |slot| slot.committing = true);
+        let done = next.is_done();
+        let saved = write(shared, scope, next).await;
+        scope.fleet.with(&key, |slot| slot.committing = false);
+        scope.fleet.freshen(&key);
+        if let (Some(saved), true) = (saved, done) {
+            let (from, why) = (record.phase().name(), saved.shown.why.as_str());
+            log::drain!(info, saved, from, why, "Phase changed: {}", saved.shown.message);
+        }
+    }
     scope.fleet.end_action(&key, &action, shared.clock.mono(), failed);
 }
 

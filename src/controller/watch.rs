@@ -74,7 +74,7 @@ pub(super) async fn blind(shared: &Shared) {
             written = Some(now);
             let status = Status { at: shared.clock.now(), blind: long };
             if let Err(error) = shared.records.set_status(&status).await {
-                tracing::debug!(%error, "it cannot be written what cannot be read");
+                tracing::debug!(%error, "Status not written");
             }
         }
         tokio::time::sleep(GAUGES).await;

@@ -161,7 +161,7 @@ impl Look<'_> {
         for state in &states.found {
             if let Some(cause) = can_never_replace(&state.name, &state.facts) {
                 stuck += 1;
-                let advice = "let maximumPercent be more than 100, or minimumHealthyPercent less, or give its drains a deadline";
+                let advice = "raise maximumPercent, lower minimumHealthyPercent, or give its drains a deadline";
                 self.say(Finding::warning(format!("cluster {cluster}: {cause}"), advice));
             }
         }

@@ -66,11 +66,7 @@ fn of_a_topic(event: Event) -> Event {
         | Event::ContainerInstanceChanged { .. } => {
             let event = event.name();
             SAID.call_once(|| {
-                tracing::warn!(
-                    event,
-                    "an event came through an SNS topic and is not acted on: a topic may bring lifecycle notifications alone; \
-                     let a rule of EventBridge send the others to the queue itself (said once)"
-                );
+                tracing::warn!(event, "Event through SNS ignored: a topic may deliver only lifecycle notifications; send other events to the queue with an EventBridge rule (logged once)");
             });
             Event::NotForUs { what: format!("{event} through SNS") }
         }

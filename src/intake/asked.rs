@@ -4,6 +4,7 @@
 use super::{deadline, margin};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::log;
 use crate::records::Records;
 use crate::scope::ScopeState;
 use crate::store::{Read, Saved, StoreError};
@@ -125,10 +126,7 @@ pub async fn open_asked(
             let mut next = with_request(old.interrupted(now));
             next.updated_at = now;
             let Saved::Saved(record) = records.save(next).await? else { return Ok(Opened::NotNow) };
-            tracing::info!(
-                instance = record.instance_id,
-                "a drain that goes on is one of a spot interruption now"
-            );
+            log::drain!(info, record, "Drain became one of a Spot interruption");
             scope.learn((*record).clone(), clock.mono());
             return Ok(Opened::UnderWay(record));
         }
@@ -137,12 +135,12 @@ pub async fn open_asked(
         Some(Read::Newer { .. } | Read::Unreadable { .. }) => return Ok(Opened::NotNow),
     };
     let Saved::Saved(record) = saved else { return Ok(Opened::NotNow) };
-    tracing::info!(
-        instance = record.instance_id,
-        cluster = record.cluster,
+    log::drain!(
+        info,
+        record,
         origin = record.origin.name(),
         generation = record.generation,
-        "a drain begins"
+        "Drain started"
     );
     scope.learn((*record).clone(), clock.mono());
     Ok(Opened::Begins(record))

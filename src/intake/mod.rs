@@ -5,6 +5,7 @@ use crate::aws::{Beat, HookView};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::groups::{GroupsView, Member};
+use crate::log;
 use crate::quote::chain;
 use crate::records::Records;
 use crate::scope::{Known, OurHooks, ScopeState, Unread};
@@ -86,13 +87,17 @@ impl Intake {
                 if !may_hold {
                     continue;
                 }
-                if let Err(error) = adopt(config, scope, records, clock, &key, lifecycle).await {
-                    tracing::error!(
+                if let Err(error) = adopt(config, scope, records, clock, &key, lifecycle).await
+                    && scope.health.repeats.fails("adopt", &key)
+                {
+                    log::instance!(
+                        error,
+                        scope,
                         instance,
                         error = chain(&error),
-                        "a drain cannot take over its lifecycle action; it is held meanwhile"
-                    );
-                }
+                        "Lifecycle action not adopted; heartbeats continue"
+                    )
+                };
                 continue;
             }
             // The search continues meanwhile.
@@ -104,13 +109,17 @@ impl Intake {
         stream::iter(opening_now)
             .for_each_concurrent(AT_ONCE, |opening| async move {
                 let instance = opening.instance_id.clone();
-                if let Err(error) = open(config, self, scope, records, clock, opening).await {
-                    tracing::error!(
+                if let Err(error) = open(config, self, scope, records, clock, opening).await
+                    && scope.health.repeats.fails("open", &instance)
+                {
+                    log::instance!(
+                        error,
+                        scope,
                         instance,
                         error = chain(&error),
-                        "cannot open a drain; the instance is held meanwhile"
-                    );
-                }
+                        "Drain not opened; heartbeats continue"
+                    )
+                };
             })
             .await;
     }
@@ -146,12 +155,20 @@ impl Intake {
             next.note(clock.now(), note.clone());
             next.updated_at = clock.now();
             match records.save(next).await {
-                Ok(_) => tracing::info!(instance, group = member.group, "{note}"),
+                Ok(_) => log::instance!(
+                    info,
+                    scope,
+                    instance,
+                    group = member.group,
+                    "Drain finished; {note}"
+                ),
                 Err(error) => {
-                    return tracing::error!(
+                    return log::instance!(
+                        error,
+                        scope,
                         instance,
                         error = chain(&error),
-                        "cannot write who still holds it"
+                        "Record not written: another hook still holds the instance"
                     );
                 }
             }
@@ -172,13 +189,7 @@ impl Intake {
                 let names: Vec<_> = hooks.iter().map(|h| h.name.as_str()).collect();
                 let group = &member.group;
                 self.once(("several", group.clone(), 0), || {
-                    tracing::error!(
-                        group,
-                        "{} of the configured hooks are on this group ({}): its instances are held and not drained; \
-                         leave one of them",
-                        names.len(),
-                        names.join(", ")
-                    );
+                    log::scope!(error, scope, group, "Group has {} ecs-drain hooks ({}): its instances wait undrained; keep one hook", names.len(), names.join(", "));
                 });
                 None
             }
@@ -217,10 +228,12 @@ impl Intake {
                 scope.searches.want(instance, lookup.read.ended + SEARCH_AGAIN, Class::Show);
             }
             self.once(("cluster", instance.to_owned(), generation), || {
-                tracing::warn!(
+                log::instance!(
+                    warn,
+                    scope,
                     instance,
                     cluster,
-                    "it waits under an ecs-drain hook, but its cluster is not configured: held, not drained"
+                    "Instance not drained: its cluster is not in `clusters`; heartbeats continue"
                 );
             });
             return None;
@@ -345,11 +358,7 @@ async fn adopt(
     next.updated_at = clock.now();
     // After a lost race the next read of the table shows the record.
     if let Saved::Saved(saved) = records.save(next).await? {
-        tracing::info!(
-            instance = saved.instance_id,
-            group = saved.group(),
-            "the drain takes over a lifecycle action"
-        );
+        log::drain!(info, saved, "Lifecycle action adopted");
         scope.learn(*saved, clock.mono());
     }
     Ok(())
@@ -358,7 +367,7 @@ async fn adopt(
 /// Warns that the hook's limit cuts the deadline short, a mistake in the configuration.
 fn say_cut(record: &Record) {
     for event in record.history.iter().skip(1).filter(|event| event.at == record.created_at) {
-        tracing::warn!(instance = record.instance_id, group = record.group(), "{}", event.what);
+        log::drain!(warn, record, "Deadline changed: {}", event.what);
     }
 }
 
@@ -372,6 +381,7 @@ async fn open(
 ) -> Result<(), StoreError> {
     let key = scope.key(&opening.instance_id);
     let (now, controller) = (clock.now(), opening.controller.clone());
+    let opening_instance = opening.instance_id.clone();
     // Most instances have no record, so it is created at once, and read only if it exists.
     let is_known = scope.phases.borrow().contains_key(&opening.instance_id);
     let created = match is_known {
@@ -390,10 +400,11 @@ async fn open(
             if !old.is_done() && old.controller != controller && !old.waits_for_others() =>
         {
             intake.once(("foreign", old.instance_id.clone(), old.generation), || {
-                tracing::error!(
-                    instance = old.instance_id,
+                log::drain!(
+                    error,
+                    old,
                     controller = old.controller,
-                    "its unfinished drain is another controller's: it is held, and left to that one"
+                    "Drain belongs to another controller; heartbeats continue"
                 );
             });
             return Ok(());
@@ -420,10 +431,11 @@ async fn open(
             // each controller would wait for the other.
             let old = match (old.is_done(), &opening.lifecycle) {
                 (false, Some(lifecycle)) => {
-                    tracing::info!(
-                        instance = old.instance_id,
+                    log::drain!(
+                        info,
+                        old,
                         controller = old.controller,
-                        "its part is over: ours begins"
+                        "Drain taken over from another controller"
                     );
                     let keep = config
                         .policies
@@ -439,19 +451,23 @@ async fn open(
         }
         Some(Read::Newer { schema }) => {
             let unread = Unread::newer(schema);
-            tracing::warn!(
-                key,
-                "{}: the instance is held, and left to the newer program",
-                unread.what
+            log::instance!(
+                warn,
+                scope,
+                opening_instance,
+                what = unread.what,
+                "Drain left to a newer ecs-drain; heartbeats continue"
             );
             scope.unreadable.borrow_mut().insert(key, unread);
             return Ok(());
         }
         Some(Read::Unreadable { why }) => {
-            tracing::error!(
-                key,
-                why,
-                "its record cannot be read: the instance is held, and this drain stands still"
+            log::instance!(
+                error,
+                scope,
+                opening_instance,
+                what = why,
+                "Drain stopped: its record cannot be read; heartbeats continue. Repair or delete the record"
             );
             scope.unreadable.borrow_mut().insert(key, Unread { what: why, newer: false });
             return Ok(());
@@ -459,13 +475,12 @@ async fn open(
     };
     match saved {
         Saved::Saved(record) => {
-            tracing::info!(
-                instance = record.instance_id,
-                group = record.group(),
-                hook = record.lifecycle.as_ref().map(|l| l.hook.as_str()),
-                cluster = record.cluster,
+            log::drain!(
+                info,
+                record,
+                origin = record.origin.name(),
                 generation = record.generation,
-                "a drain begins"
+                "Drain started"
             );
             say_cut(&record);
             scope.learn(*record, clock.mono());

@@ -13,6 +13,49 @@ use serde_json::{Map, Value, json};
 /// Namespace of every metric.
 pub const NAMESPACE: &str = "ecs-drain";
 
+/// Every metric: its name, its unit, and its meaning.
+pub const METRICS: [(&str, &str, &str); 23] = [
+    ("Leads", "Count", "1 if this process leads; the sum over all processes should be 1"),
+    ("UnfinishedDrains", "Count", "drains that have not ended"),
+    ("StuckDrains", "Count", "unfinished drains without progress for `stuck_after`"),
+    ("OldestUnfinishedSeconds", "Seconds", "age of the oldest unfinished drain"),
+    ("UnreadableRecords", "Count", "records that cannot be read; their drains have stopped"),
+    ("WaitingInstances", "Count", "instances that wait under an ecs-drain hook"),
+    ("UnopenedSeconds", "Seconds", "longest time that an instance has waited without a drain"),
+    (
+        "ScopesUnreachedSeconds",
+        "Seconds",
+        "longest time that a scope has not been reached since the start",
+    ),
+    ("GroupsUnreadSeconds", "Seconds", "longest time that Auto Scaling groups could not be read"),
+    ("HooksUnreadSeconds", "Seconds", "longest time that lifecycle hooks could not be read"),
+    ("SearchUnreadSeconds", "Seconds", "longest time that a cluster could not be searched"),
+    ("QueueUnreadSeconds", "Seconds", "longest time that a queue could not be read"),
+    (
+        "TableUnreadSeconds",
+        "Seconds",
+        "longest time that the table, the pauses or the lease could not be read",
+    ),
+    (
+        "DeniedOperations",
+        "Count",
+        "operations that AWS denied in the last 15 minutes, and at least a minute earlier",
+    ),
+    ("FinishedDrains", "Count", "drains that ended in this minute"),
+    ("WaitsLost", "Count", "drains that ended in this minute as `WaitLost`"),
+    ("EndedByDeadline", "Count", "drains that ended in this minute by their deadline"),
+    ("Heartbeats", "Count", "heartbeats sent in this minute"),
+    ("HeartbeatFailures", "Count", "heartbeats of this minute without an answer, or refused"),
+    ("Calls", "Count", "AWS calls of this minute"),
+    (
+        "CallErrors",
+        "Count",
+        "AWS calls of this minute that failed; *not found* and *already over* are answers",
+    ),
+    ("Throttles", "Count", "AWS calls of this minute that were throttled"),
+    ("Passes", "Count", "rounds of decisions in this minute"),
+];
+
 /// Writer of the lines. Counters count from the line before.
 #[derive(Debug, Default)]
 pub struct Lines {
@@ -30,37 +73,33 @@ impl Lines {
         let more = |now: u64, then: u64| now.saturating_sub(then);
         let spots = metrics.spots().clone();
         let unread = |what: &[What]| longest(&spots, what);
-        let values = [
-            ("Leads", "Count", u64::from(metrics.is_leading())),
-            ("UnfinishedDrains", "Count", sum(&mut picture.drains.values().copied())),
-            ("StuckDrains", "Count", sum(&mut picture.stuck.values().copied())),
-            ("OldestUnfinishedSeconds", "Seconds", u64::try_from(age).unwrap_or(0)),
-            ("UnreadableRecords", "Count", u64::from(picture.unreadable)),
-            ("WaitingInstances", "Count", u64::from(picture.waiting)),
-            ("UnopenedSeconds", "Seconds", picture.unopened.as_secs()),
-            ("ScopesUnreachedSeconds", "Seconds", unread(&[What::Scope])),
-            ("GroupsUnreadSeconds", "Seconds", unread(&[What::Groups])),
-            ("HooksUnreadSeconds", "Seconds", unread(&[What::Hooks])),
-            ("SearchUnreadSeconds", "Seconds", unread(&[What::Search])),
-            ("QueueUnreadSeconds", "Seconds", unread(&[What::Queue])),
-            ("TableUnreadSeconds", "Seconds", unread(&[What::Table, What::Pauses, What::Lease])),
-            ("DeniedOperations", "Count", metrics.denied().len() as u64),
-            ("FinishedDrains", "Count", more(counted.finished, before.finished)),
-            ("WaitsLost", "Count", more(counted.waits_lost, before.waits_lost)),
-            ("EndedByDeadline", "Count", more(counted.ended_by_deadline, before.ended_by_deadline)),
-            ("Heartbeats", "Count", more(counted.heartbeats, before.heartbeats)),
-            (
-                "HeartbeatFailures",
-                "Count",
-                more(counted.heartbeat_failures, before.heartbeat_failures),
-            ),
-            ("Calls", "Count", more(counted.calls, before.calls)),
-            ("CallErrors", "Count", more(counted.call_errors, before.call_errors)),
-            ("Throttles", "Count", more(counted.throttles, before.throttles)),
-            ("Passes", "Count", more(counted.passes, before.passes)),
+        let values: [u64; METRICS.len()] = [
+            u64::from(metrics.is_leading()),
+            sum(&mut picture.drains.values().copied()),
+            sum(&mut picture.stuck.values().copied()),
+            u64::try_from(age).unwrap_or(0),
+            u64::from(picture.unreadable),
+            u64::from(picture.waiting),
+            picture.unopened.as_secs(),
+            unread(&[What::Scope]),
+            unread(&[What::Groups]),
+            unread(&[What::Hooks]),
+            unread(&[What::Search]),
+            unread(&[What::Queue]),
+            unread(&[What::Table, What::Pauses, What::Lease]),
+            metrics.denied().len() as u64,
+            more(counted.finished, before.finished),
+            more(counted.waits_lost, before.waits_lost),
+            more(counted.ended_by_deadline, before.ended_by_deadline),
+            more(counted.heartbeats, before.heartbeats),
+            more(counted.heartbeat_failures, before.heartbeat_failures),
+            more(counted.calls, before.calls),
+            more(counted.call_errors, before.call_errors),
+            more(counted.throttles, before.throttles),
+            more(counted.passes, before.passes),
         ];
-        let named: Vec<Value> =
-            values.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let named = METRICS.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit}));
+        let named: Vec<Value> = named.collect();
         let mut line = Map::new();
         line.insert(
             "_aws".to_owned(),
@@ -74,7 +113,8 @@ impl Lines {
             }),
         );
         line.insert("Controller".to_owned(), json!(controller));
-        line.extend(values.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
+        let names = METRICS.iter().map(|(name, ..)| (*name).to_owned());
+        line.extend(names.zip(values.map(Value::from)));
         Value::Object(line).to_string()
     }
 }

@@ -200,14 +200,14 @@ impl Inner {
         all.register("drains", "Unfinished drains, by cluster and phase", self.drains.clone());
         all.register(
             "drains_stuck",
-            "Unfinished drains without progress for stuck_after",
+            "Unfinished drains without progress for stuck_after, by cluster",
             self.stuck.clone(),
         );
         let help = "Age of the oldest unfinished drain";
         all.register_with_unit("drains_oldest", help, Unit::Seconds, self.oldest.clone());
         all.register(
             "records_unreadable",
-            "Records that cannot be read: their drains stand still",
+            "Records that cannot be read; their drains have stopped",
             self.unreadable.clone(),
         );
         all.register(
@@ -215,43 +215,40 @@ impl Inner {
             "Instances that wait under an ecs-drain hook",
             self.waiting.clone(),
         );
-        let help = "How long an instance has been seen waiting under an ecs-drain hook without a drain, at most";
+        let help =
+            "Longest time that an instance has waited under an ecs-drain hook without a drain";
         all.register_with_unit("instances_unopened", help, Unit::Seconds, self.unopened.clone());
-        let help = "For how long something that the controller must read could not be read, while it cannot";
+        let help = "Time for which a read that the controller needs has failed, while it fails";
         all.register_with_unit("unread", help, Unit::Seconds, self.unread.clone());
-        let help = "Operations of AWS that were denied in the last 15 minutes, and a minute or more before that";
+        let help =
+            "Operations that AWS denied in the last 15 minutes, and at least a minute earlier";
         all.register("operations_denied", help, self.denied.clone());
-        all.register(
-            "drains_finished",
-            "Drains that have ended, by outcome",
-            self.finished.clone(),
-        );
-        let help = "How long after they were due heartbeats were sent";
+        all.register("drains_finished", "Finished drains, by outcome", self.finished.clone());
+        let help = "Time from the due time of a heartbeat to its sending";
         all.register_with_unit(
             "heartbeat_lateness",
             help,
             Unit::Seconds,
             self.heartbeats_late.clone(),
         );
-        let help = "From the opening of a drain to its end, by outcome";
+        let help = "Duration of drains, by outcome";
         all.register_with_unit("drain_duration", help, Unit::Seconds, self.took.clone());
-        let help = "How long drains were in a phase that they have left";
+        let help = "Time that drains spent in a phase, by phase";
         all.register_with_unit("phase_duration", help, Unit::Seconds, self.in_phase.clone());
-        let help =
-            "What was left until the deadline, or the hook's limit, when a drain was completed";
+        let help = "Time left until the deadline, or the hook expiry, at the completion of a drain";
         all.register_with_unit("deadline_margin", help, Unit::Seconds, self.margin.clone());
         all.register("heartbeats", "Heartbeats, by result", self.heartbeats.clone());
         all.register(
             "aws_calls",
-            "Calls to AWS with all their attempts, by result",
+            "Calls to AWS, each with all its attempts, by result",
             self.calls.clone(),
         );
-        let help = "How long it took to decide all drains that were due together";
+        let help = "Duration of one round of decisions over all drains that were due";
         all.register_with_unit("pass_duration", help, Unit::Seconds, self.passes.clone());
-        all.register("leads", "Whether this process holds the lease, and acts", self.leads.clone());
+        all.register("leads", "1 if this process holds the lease and acts", self.leads.clone());
         let build: Family<Labels, Gauge> = Family::default();
         build.get_or_create(&labels([("version", env!("CARGO_PKG_VERSION"))])).set(1);
-        all.register("build_info", "The program's version", build);
+        all.register("build_info", "Version of the program", build);
     }
 }
 

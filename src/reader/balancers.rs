@@ -149,7 +149,7 @@ async fn kinds(reader: &Reader<'_>, wanted: &BTreeMap<Balancer, Mono>) {
                     tell(reader, &balancer);
                 }
             }
-            Err(error) => tracing::debug!(%error, "of what kind target groups are is not known"),
+            Err(error) => tracing::debug!(%error, "Target group types not read"),
         }
     }
 }
@@ -167,7 +167,7 @@ async fn delay(reader: &Reader<'_>, balancer: &Balancer, due: Mono) {
         }
     };
     let delay = delay.unwrap_or_else(|error| {
-        tracing::debug!(%error, "how long a balancer drains is not known");
+        tracing::debug!(%error, "Deregistration delay not read");
         None
     });
     let cache = &reader.caches.balancers;

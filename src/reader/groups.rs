@@ -100,10 +100,10 @@ pub async fn read_groups(
     });
     let (pools, hooks) = join(pools, hooks).await;
     if pools.len() < there {
-        tracing::warn!(
+        tracing::debug!(
             of = there,
             read = pools.len(),
-            "not every warm pool was asked for in this look; the others come first"
+            "Some warm pools not read in this pass; the next one starts with them"
         );
     }
     let mut pools_failed = None;
@@ -114,7 +114,7 @@ pub async fn read_groups(
                 cache.pools.insert(group, (began, members));
             }
             Err(error) => {
-                tracing::debug!(group, %error, "cannot read a warm pool; nothing is said of its instances");
+                tracing::debug!(group, %error, "Warm pool not read");
                 pools_failed.get_or_insert(format!("warm pool of group {group}: {error}"));
                 cache.pools.entry(group).or_default().0 = began;
             }

@@ -178,7 +178,7 @@ impl Reader<'_> {
         error: &AwsError,
     ) {
         let read = self.read(began);
-        tracing::debug!(%error, "a read failed; it is made again");
+        tracing::debug!(%error, "Read failed; retrying");
         for key in keys {
             self.fleet.answer(key, read, Answer::Failed(kind, error.to_string()));
             self.fleet.end_read(kind, key, read.ended, true);

@@ -239,7 +239,7 @@ async fn list(reader: &Reader<'_>) {
     let clusters = match reader.session.ecs.clusters(permit).await {
         Ok(clusters) => clusters,
         Err(error) => {
-            tracing::debug!(%error, "the clusters cannot be searched; where instances are is not known");
+            tracing::debug!(%error, "Clusters not searched");
             *reader.searches.failed.borrow_mut() = Some(error.to_string());
             let mut state = reader.caches.round.0.borrow_mut();
             state.lists = false;
@@ -267,7 +267,7 @@ async fn list(reader: &Reader<'_>) {
             let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS, due).await;
             match reader.session.ecs.cluster_sizes(permit, batch).await {
                 Ok(some) => sizes.extend(some),
-                Err(error) => tracing::debug!(%error, "how large clusters are is not known"),
+                Err(error) => tracing::debug!(%error, "Cluster sizes not read"),
             }
         }
     }
@@ -327,7 +327,7 @@ async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
             false
         }
         Err(error) => {
-            tracing::debug!(cluster, %error, "a cluster cannot be searched");
+            tracing::debug!(cluster, %error, "Cluster not searched");
             *reader.searches.failed.borrow_mut() = Some(error.to_string());
             true
         }

@@ -210,7 +210,7 @@ async fn words(
         ours.into_iter().partition(|id| members.contains(id));
     let mut states =
         reader.session.elb.instance_health(name, &listed).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "no words for a classic load balancer's instances");
+            tracing::debug!(%error, "Classic load balancer states not read");
             Vec::new()
         });
     states.extend(reader.session.elb.instance_health(name, &unlisted).await?);
@@ -349,7 +349,7 @@ pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Optio
                 (ended + ended.since(began).clamp(OWNERS_LAST, OWNERS_LAST * 2), Some(owners))
             }
             Err(error) => {
-                tracing::debug!(%error, "whose an address is cannot be told; it counts as the drain's");
+                tracing::debug!(%error, "Owner of an address not read; its target counts as the drain's");
                 (reader.clock.mono() + OWNERS_LAST, None)
             }
         };

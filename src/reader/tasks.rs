@@ -252,7 +252,7 @@ async fn describe(
     match reader.session.ecs.tasks(permit, cluster, batch).await {
         Ok(described) => Ok(described),
         Err(error) => {
-            tracing::debug!(%error, "some tasks of a cluster were not described; they are asked for once more");
+            tracing::debug!(%error, "Tasks not described; retrying once");
             let (permit, _) = reader.turn(&DESCRIBE_TASKS, due).await;
             reader.session.ecs.tasks(permit, cluster, batch).await
         }

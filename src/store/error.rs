@@ -61,7 +61,7 @@ impl Place {
     {
         let error = AwsError::of(call, &self.on(), &self.resource(call), error);
         // Includes the request's id, as in the log of other services' calls.
-        tracing::debug!("{error:#}");
+        tracing::debug!("Table call failed: {error:#}");
         let table = self.table.clone();
         match error.code.as_deref() {
             Some("ResourceNotFoundException") => {

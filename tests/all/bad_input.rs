@@ -610,7 +610,7 @@ fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it
         assert_eq!(record.outcome(), Some(Outcome::Drained));
     });
     no_violation(&simulator);
-    let lines = said.lines("its cluster is not configured: held, not drained");
+    let lines = said.lines("its cluster is not in `clusters`; heartbeats continue");
     assert!(lines.len() == 1 && lines[0].contains(A) && lines[0].contains("batch"), "{lines:?}");
     simulator.peek(|cloud| {
         let changes = ["UpdateContainerInstancesState", "DeregisterContainerInstance", "StopTask"];
@@ -698,7 +698,7 @@ fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
             "the other hook holds it"
         );
     });
-    let lines = said.lines("this hook does not hold the instance any more");
+    let lines = said.lines("Hook no longer holds the instance");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!([A, "web-group", HOOK].iter().all(|name| lines[0].contains(name)), "{lines:?}");
 }

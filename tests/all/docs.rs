@@ -43,7 +43,7 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
 }
 
 /// Returns the path of every page, from the root.
-fn pages() -> Vec<PathBuf> {
+pub fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     for folder in [".", "docs", "docs/decisions"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
@@ -195,9 +195,8 @@ fn every_decision_is_listed() {
 /// An operator who filters a log by them must not wait for a line that is never written.
 #[test]
 fn the_words_of_the_log_that_the_page_quotes_are_written() {
-    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
-    let table =
-        page.split("\n## What the log says\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let page = page("docs/log.md");
+    let table = page.split("\n## Every line\n").next().unwrap();
     let mut sources = Vec::new();
     for folder in ["src", "state/src"] {
         crate::arrows::files(&root().join(folder), &mut sources);
@@ -216,7 +215,7 @@ fn the_words_of_the_log_that_the_page_quotes_are_written() {
             quoted += 1;
         }
     }
-    assert!(quoted > 15, "{quoted}");
+    assert!(quoted > 8, "{quoted}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod processes;
 mod proof;
 mod queue;
 mod reach;
+mod reference;
 mod scenarios;
 mod scopes;
 mod store;

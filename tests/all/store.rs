@@ -65,7 +65,7 @@ struct Table {
 
 /// Returns a record of an instance of its own, with a value in every field that an unfinished one
 /// can have.
-fn record(instance: &str) -> Record {
+pub fn record(instance: &str) -> Record {
     let now: Timestamp = "2026-01-05T09:00:00.25Z".parse().unwrap();
     let mut record = Record::open(
         Opening {

@@ -145,7 +145,7 @@ pub fn asked_to_stop_in_every_phase() {
     let (mut first, mut second) = in_every_phase(&rig, Fault::Http500);
     first.terminate();
     assert_eq!(first.ended().code(), Some(0), "{}", first.log());
-    assert!(first.log().contains("lease released"), "{}", first.log());
+    assert!(first.log().contains("Lease released"), "{}", first.log());
     assert!(
         rig.leader().is_none_or(|holder| second.is_holder(&holder)),
         "there is no dead lease to wait out"

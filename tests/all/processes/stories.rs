@@ -167,7 +167,7 @@ fn asked_to_stop() {
     rig.until_phase(A, Phase::Waiting);
     first.terminate();
     assert_eq!(first.ended().code(), Some(0), "{}", first.log());
-    assert!(first.log().contains("lease released"), "{}", first.log());
+    assert!(first.log().contains("Lease released"), "{}", first.log());
     assert_eq!(rig.leader(), None, "the lease is free");
     assert!(!is_done(&rig, A));
 
@@ -179,8 +179,7 @@ fn asked_to_stop() {
     rig.until_leads(&second);
     hang.happened(&rig);
     let log = second.log();
-    let taken =
-        log.lines().find(|line| line.contains("the lease changed hands")).unwrap_or_default();
+    let taken = log.lines().find(|line| line.contains("Leadership gained")).unwrap_or_default();
     assert!(taken.contains("held=true"), "{log}");
     second.terminate();
     assert_eq!(second.ended().code(), Some(0), "{}", second.log());
