@@ -175,7 +175,7 @@ fn a_dry_run_needs_no_permission_for_changes() {
         examine(&dry, &environment(&simulator, "doctor", &Arc::new(AtomicI64::new(0)))).await
     });
     assert_eq!(wrong(&sections), [""; 0]);
-    says(&sections, Verdict::Note, "not allowed: ecs:StopTask; it is needed once the dry run ends");
+    says(&sections, Verdict::Note, "not allowed: ecs:StopTask (needed once the dry run ends)");
     says(&sections, Verdict::Note, "dynamodb:PutItem");
 }
 
@@ -201,7 +201,7 @@ fn groups_without_the_hook_are_named_and_fail_when_there_is_no_other() {
         cloud.add_group(bare);
     }
     let sections = examined(without, "");
-    says(&sections, Verdict::Warning, "group bare: none of the configured hooks");
+    says(&sections, Verdict::Warning, "group bare: no ecs-drain hook");
     says(&sections, Verdict::Failure, "no selected group has a configured hook (ecs-drain)");
     let sections = examined(
         |cloud| {
@@ -210,7 +210,7 @@ fn groups_without_the_hook_are_named_and_fail_when_there_is_no_other() {
         },
         "",
     );
-    says(&sections, Verdict::Warning, "group bare: none of the configured hooks");
+    says(&sections, Verdict::Warning, "group bare: no ecs-drain hook");
     assert!(
         findings(&sections).iter().all(|finding| finding.verdict < Verdict::Failure),
         "{:#?}",
@@ -221,7 +221,7 @@ fn groups_without_the_hook_are_named_and_fail_when_there_is_no_other() {
 #[test]
 fn clusters_and_groups_that_do_not_exist_are_reported() {
     let sections = examined(works, "clusters = [\"wbe\"]\ngroups = { names = [\"none-*\"] }\n");
-    says(&sections, Verdict::Failure, "none of the 1 clusters here is selected by wbe");
+    says(&sections, Verdict::Failure, "`clusters` selects none of the 1 clusters here (wbe)");
     says(&sections, Verdict::Failure, "none of the 1 Auto Scaling groups here is selected");
 }
 

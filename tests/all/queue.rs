@@ -249,7 +249,9 @@ fn messages_that_may_not_be_deleted_do_no_harm() {
     });
     ended.expect_good();
     assert_eq!(ended.count("CompleteLifecycleAction"), 1);
-    assert!(!said.lines("messages were not deleted; they come again, and do no harm").is_empty());
+    assert!(
+        !said.lines("Messages not deleted; SQS delivers them again, which does no harm").is_empty()
+    );
 }
 
 #[test]

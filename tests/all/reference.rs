@@ -105,7 +105,7 @@ fn options<'a>(args: impl Iterator<Item = &'a Arg>) -> String {
             .collect();
         let choices = match choices.as_slice() {
             [] => String::new(),
-            [one, two] if one == "`true`" && two == "`false`" => String::new(),
+            several if several.contains(&"`true`".to_owned()) => String::new(),
             several => format!(": {}", several.join(", ")),
         };
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
@@ -123,7 +123,7 @@ fn options<'a>(args: impl Iterator<Item = &'a Arg>) -> String {
         let _ = writeln!(
             text,
             "| `{}` | {}{choices} | {default} | {} |",
-            flag.trim(),
+            flag.trim().replace('|', "\\|"),
             cell(&help),
             variable.unwrap_or_default()
         );
@@ -189,7 +189,7 @@ fn the_metrics_are_on_their_page() {
             .find_map(|line| line.strip_prefix(sample.as_str())?.strip_prefix('{'))
             .and_then(|rest| rest.split('}').next())
             .unwrap_or_default()
-            .split(',')
+            .split("\",")
             .filter_map(|label| label.split('=').next())
             .filter(|label| !label.is_empty() && *label != "le")
             .map(|label| format!("`{label}`"))

@@ -326,7 +326,7 @@ fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
         let target = &record.shown.targets_left[0];
         assert!(target.contains("draining") && target.ends_with(" at most"), "{target}");
         let (_, text) = until_cause(&simulator, &store, "TargetDelay").await;
-        assert!(text.contains("the deregistration delay, 5 min"), "{text}");
+        assert!(text.contains("the deregistration delay of 5 min"), "{text}");
         until_ended(&simulator, &store, Outcome::Drained).await;
     });
 }

@@ -31,7 +31,10 @@ fn at_its_deadline_an_instance_is_held_on_unless_the_policy_says_otherwise() {
         })
         .await;
         assert!(
-            record.shown.message.starts_with("past its deadline, held by policy: standalone task "),
+            record
+                .shown
+                .message
+                .starts_with("past its deadline, held by policy (at_deadline): standalone task "),
             "{}",
             record.shown.message
         );

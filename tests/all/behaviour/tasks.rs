@@ -56,7 +56,8 @@ fn a_standalone_task_is_stopped_after_its_grace_and_not_before() {
     let ended = good(&scenario);
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(300));
     let record = ended.record(A).unwrap();
-    let orders = record.history.iter().filter(|event| event.what.contains("whose grace is over"));
+    let orders =
+        record.history.iter().filter(|event| event.what.contains("stopping standalone tasks"));
     assert_eq!(orders.count(), 1, "{:#?}", record.history);
     let stopped: BTreeSet<String> = ended.simulator.peek(|cloud| {
         let calls = cloud.log.entries().iter().filter(|entry| entry.operation == "StopTask");

@@ -220,7 +220,7 @@ fn a_record_without_one_of_its_attributes_is_refused_with_its_name() {
                 assert!(!optional.contains(name.as_str()), "{name}: {why}");
                 assert!(
                     why.contains(&format!("`{name}`"))
-                        || why.starts_with(&format!("attribute {name}: it is missing"))
+                        || why.starts_with(&format!("attribute {name}: missing"))
                         || (name == "key" && why.starts_with("its key is ")),
                     "{why}"
                 );

@@ -29,19 +29,19 @@ locals {
         "autoscaling:DescribeLifecycleHooks",
         # The instances of a warm pool, which DescribeAutoScalingGroups leaves out.
         "autoscaling:DescribeWarmPool",
-        # What a task needs, for a drain that does not move.
+        # The needs of a task, for a drain that does not move.
         "ecs:DescribeTaskDefinition",
         # Every cluster of the account and region.
         "ecs:ListClusters",
-        # What a classic load balancer says of its instances.
+        # The state of instances at a classic load balancer.
         "elasticloadbalancing:DescribeInstanceHealth",
-        # How long a classic load balancer drains.
+        # The deregistration delay of a classic load balancer.
         "elasticloadbalancing:DescribeLoadBalancerAttributes",
         # The instances of classic load balancers.
         "elasticloadbalancing:DescribeLoadBalancers",
-        # How long a target group drains.
+        # The deregistration delay of a target group.
         "elasticloadbalancing:DescribeTargetGroupAttributes",
-        # What protocol a target group speaks: network load balancers send new connections for a while.
+        # The protocol of a target group: network load balancers send new connections for a while.
         "elasticloadbalancing:DescribeTargetGroups",
         # Every target of a target group.
         "elasticloadbalancing:DescribeTargetHealth",
@@ -51,7 +51,7 @@ locals {
     {
       sid = "FindContainerInstances"
       actions = [
-        # How many container instances a cluster has: budgets in percent.
+        # The number of container instances of a cluster, for budgets in percent.
         "ecs:DescribeClusters",
         # The container instances of some EC2 instances in one cluster.
         "ecs:ListContainerInstances",
@@ -61,9 +61,9 @@ locals {
     {
       sid = "ReadContainerInstances"
       actions = [
-        # What ECS says of container instances.
+        # Status of container instances.
         "ecs:DescribeContainerInstances",
-        # Tasks, by what ECS wants of them.
+        # Tasks, by desired status.
         "ecs:ListTasks",
       ]
       resources = ["${local.ecs}:container-instance/*"]
@@ -71,9 +71,9 @@ locals {
     {
       sid = "ReadTasks"
       actions = [
-        # What ECS says of tasks.
+        # Status of tasks.
         "ecs:DescribeTasks",
-        # Until when tasks are protected from scale-in, for a drain that does not move.
+        # Protection of tasks from scale-in, for a drain that does not move.
         "ecs:GetTaskProtection",
       ]
       resources = ["${local.ecs}:task/*"]
@@ -81,7 +81,7 @@ locals {
     {
       sid = "ReadServices"
       actions = [
-        # Where a service registers its tasks.
+        # The registrations of a service's tasks.
         "ecs:DescribeServices",
       ]
       resources = ["${local.ecs}:service/*"]
@@ -89,7 +89,7 @@ locals {
     {
       sid = "ReadServiceRevisions"
       actions = [
-        # Where a service registered its tasks before its load balancers were changed, while tasks of then are left.
+        # The registrations of a service's tasks before its load balancers were changed, while such tasks are left.
         "ecs:DescribeServiceRevisions",
       ]
       resources = ["${local.ecs}:service-revision/*"]
@@ -97,7 +97,7 @@ locals {
     {
       sid = "ReadServiceDeployments"
       actions = [
-        # Whether a service's deployment is paused or bakes, for a drain that does not move.
+        # A service's deployment, paused or baking, for a drain that does not move.
         "ecs:DescribeServiceDeployments",
       ]
       resources = ["${local.ecs}:service-deployment/*"]
@@ -147,7 +147,7 @@ locals {
     {
       sid = "OnlyForScopesWithAQueue"
       actions = [
-        # Events that were taken care of; ten a call.
+        # Handled events; ten a call.
         "sqs:DeleteMessage",
         # Events of a scope, if it has a queue.
         "sqs:ReceiveMessage",
@@ -167,9 +167,9 @@ locals {
       actions = [
         # Records, many at once.
         "dynamodb:BatchGetItem",
-        # Whether the table is as it must be.
+        # Check of the table's shape.
         "dynamodb:DescribeTable",
-        # Whether finished records expire.
+        # Check that finished records expire.
         "dynamodb:DescribeTimeToLive",
         # A record or the lease.
         "dynamodb:GetItem",
@@ -183,7 +183,7 @@ locals {
     {
       sid = "ReleaseLease"
       actions = [
-        # The lease, on the way out.
+        # Release of the lease at the shutdown.
         "dynamodb:DeleteItem",
       ]
       resources = var.table_arns
