@@ -18,7 +18,12 @@ use std::time::Duration;
 /// How often to look for an answer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long a controller is given that may just be starting.
+/// Time without all answers after which the command says what it waits for, and time between two
+/// such lines.
+const NARRATE_FIRST: Duration = Duration::from_secs(2);
+const NARRATE_EVERY: Duration = Duration::from_secs(10);
+
+/// Time that a controller gets that may just be starting.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How many requests are written at once.
@@ -58,6 +63,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Returns the key of its record.
+    pub fn key(&self) -> String {
+        ecs_drain_state::record::key(&self.account, &self.region, &self.instance_id)
+    }
+
     /// The instance of a record.
     pub fn of(record: Record) -> Subject {
         Subject {
@@ -156,7 +166,8 @@ impl Desk {
             };
         }
         let mut refused = 0;
-        match tokio::time::timeout(self.wait, self.collect(&mut slips, &mut refused, out)).await {
+        let collected = self.collect(&mut slips, &mut refused, &leader.holder, out);
+        match tokio::time::timeout(self.wait, collected).await {
             Ok(done) => done?,
             Err(_) => {
                 let text = match self.silent(&leader).await? {
@@ -222,16 +233,28 @@ impl Desk {
         Ok(written)
     }
 
-    /// Prints answers as they come, until each request has its own. Those that have are taken off
-    /// the list.
+    /// Prints answers as they come, until each request has its own. Answered ones leave the list.
+    /// While it waits, it says for what.
     async fn collect(
         &self,
         slips: &mut Vec<Slip>,
         refused: &mut usize,
+        leader: &str,
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
+        let (all, mut next) = (slips.len(), tokio::time::Instant::now() + NARRATE_FIRST);
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
+            if tokio::time::Instant::now() >= next {
+                next += NARRATE_EVERY;
+                let answered = all - slips.len();
+                let text = format!(
+                    "waiting for controller {} ({leader}): {answered} of {all} answers",
+                    self.store.controller()
+                );
+                writeln!(out, "{}", plain(&text))?;
+                out.flush()?;
+            }
             let keys: Vec<String> = slips.iter().map(|slip| requests::key(&slip.request)).collect();
             let answers = match self.store.answers_of(&keys).await {
                 Ok(answers) => answers,

@@ -3,6 +3,7 @@
 
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
+use crate::cli::follow::follow;
 use crate::cli::select::{Chosen, Pick, Selection, Wanted, select};
 use crate::cli::{Failure, Global};
 use crate::config::{Patterns, span};
@@ -24,6 +25,7 @@ Examples:
   ecs-drain drain --cluster 'web-*' --older-than 30d --reason 'kernel update'
   ecs-drain drain --all-clusters --older-than 90d --yes     in a script
   ecs-drain drain --cluster web --all --then terminate --shrink
+  ecs-drain drain i-0123456789abcdef0 --follow              print its steps until it ends
 
 The controller carries the request out. It drains as many instances of a cluster at once as the
 policy's max_concurrent allows; `ecs-drain get` shows the queue. A cluster without --all, --ami or
@@ -71,6 +73,9 @@ pub struct DrainArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
+    /// Print the steps of the drains until they end
+    #[arg(long)]
+    pub follow: bool,
     /// Reason, saved in the records
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -147,9 +152,11 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
         )));
     }
     confirm(&question(&plan, &selection, then), args.yes, out)?;
+    let keys: Vec<String> = plan.subjects.iter().map(Subject::key).collect();
     let asked: Vec<(Subject, What)> =
         plan.subjects.into_iter().map(|one| (one, What::Drain { then })).collect();
-    desk.ask(&asked, out).await
+    desk.ask(&asked, out).await?;
+    if args.follow { follow(&desk.store, &keys, out).await } else { Ok(()) }
 }
 
 /// Instances that are requested, and those that are left out.

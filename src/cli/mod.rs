@@ -9,10 +9,12 @@
 //! | [`init`] | create or check the table |
 //! | [`get`] | the drains, as a table |
 //! | [`describe`] | everything about one instance |
-//! | [`sheet`], [`find`] | one drain on a page; which record is meant |
+//! | [`sheet`], [`left`], [`options`] | one drain on a page; what is left; commands that can be used now |
+//! | [`find`], [`selector`] | the record of an instance; a choice among drains, and their order |
 //! | [`drain`], [`select`] | ask for instances to be drained; which ones are meant |
 //! | [`orders`], [`pause`] | cancel, extend, retry, force; pause and resume |
 //! | [`asking`], [`byhand`] | write requests and wait for the answers; the `aws` commands where no controller runs |
+//! | [`follow`] | print the steps of drains until they end |
 //! | [`confirm`], [`who`] | ask on the terminal first; who asks |
 //! | [`config`] | check a configuration, print an example or the reference |
 //! | [`doctor`], [`hooks`] | whether a configuration can work; which groups have the hook |
@@ -21,7 +23,7 @@
 //! | [`completions`] | for shells |
 //! | [`failure`] | how a command fails, and its exit code |
 //! | [`out`] | the one way to standard output |
-//! | [`words`] | times, widths and colour |
+//! | [`words`], [`yaml`] | times, widths and colour; JSON as YAML |
 
 pub mod asking;
 pub mod byhand;
@@ -33,6 +35,7 @@ pub mod doctor;
 pub mod drain;
 pub mod failure;
 pub mod find;
+pub mod follow;
 pub mod get;
 pub mod healthcheck;
 pub mod hooks;

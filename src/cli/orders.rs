@@ -4,6 +4,7 @@
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
 use crate::cli::find::{self, is_name};
+use crate::cli::follow::follow;
 use crate::cli::left::{self, Left};
 use crate::cli::words::{age, iso};
 use crate::cli::{Failure, Global};
@@ -57,6 +58,9 @@ pub struct InstancesArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE", required = true)]
     pub instances: Vec<String>,
+    /// Print the steps of the drains until they end
+    #[arg(long)]
+    pub follow: bool,
     /// Reason, saved in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -99,6 +103,9 @@ pub struct ForceArgs {
     /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
+    /// Print the steps of the drain until it ends
+    #[arg(long)]
+    pub follow: bool,
     /// How it is asked.
     #[command(flatten)]
     pub ask: AskArgs,
@@ -115,7 +122,8 @@ pub async fn simple(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
-    each(&desk, &args.instances, |_| what, out).await
+    let asked = each(&desk, &args.instances, |_| what, out).await?;
+    if args.follow { follow(&desk.store, &asked, out).await } else { Ok(()) }
 }
 
 /// Moves deadlines.
@@ -133,7 +141,8 @@ pub async fn extend(
         (Some(until), _) => until,
         (None, by) => later_by(record.deadline, by.unwrap_or_default(), now),
     };
-    each(&desk, &args.instances, |record| What::Extend { until: until(record) }, out).await
+    each(&desk, &args.instances, |record| What::Extend { until: until(record) }, out).await?;
+    Ok(())
 }
 
 /// A deadline that much later: counted from now, if it has passed.
@@ -165,7 +174,9 @@ pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Re
     if !record.is_done() {
         confirm(&warning(&record, Timestamp::now()), args.yes, out)?;
     }
-    desk.ask(&[(Subject::of(record), What::Force)], out).await
+    let key = record.key();
+    desk.ask(&[(Subject::of(record), What::Force)], out).await?;
+    if args.follow { follow(&desk.store, &[key], out).await } else { Ok(()) }
 }
 
 /// Returns what a forced release cuts, what was not checked, and how old the data is.
@@ -183,7 +194,7 @@ fn warning(record: &Record, now: Timestamp) -> String {
             ),
         ),
         (None, Some(then @ (Then::Terminate | Then::TerminateAndShrink))) => {
-            ("terminate", format!("its group is asked for its termination ({})", then.name()))
+            ("terminate", format!("its group gets a termination request ({})", then.name()))
         }
         (None, Some(then)) => ("end the drain of", format!("afterwards: {}", then.name())),
         (None, None) => ("end the drain of", "its drain is done".to_owned()),
@@ -214,7 +225,8 @@ fn warning(record: &Record, now: Timestamp) -> String {
     )
 }
 
-/// Asks the same for each instance; one that has no drain is told, and keeps none of the others.
+/// Makes the same request for each instance, and returns the keys of their records. An instance
+/// without a drain is reported, and does not stop the others.
 ///
 /// # Errors
 /// It cannot be asked, is refused, or one has no drain.
@@ -223,15 +235,16 @@ pub(super) async fn each(
     instances: &[String],
     what: impl Fn(&Record) -> What,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     for instance in instances {
         is_name(instance)?;
     }
-    let (mut asked, mut missing) = (Vec::new(), 0);
+    let (mut asked, mut keys, mut missing) = (Vec::new(), Vec::new(), 0);
     for (instance, found) in subjects(desk, instances).await? {
         match found {
             Ok(record) => {
                 let what = what(&record);
+                keys.push(record.key());
                 asked.push((Subject::of(record), what));
             }
             Err(why) => {
@@ -244,7 +257,7 @@ pub(super) async fn each(
         desk.ask(&asked, out).await?;
     }
     match missing {
-        0 => Ok(()),
+        0 => Ok(keys),
         n => Err(Failure::failed(format!("{n} of {} requests not made", instances.len()))),
     }
 }

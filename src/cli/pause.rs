@@ -88,7 +88,7 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
     }
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     if places.is_empty() {
-        return each(&desk, &args.instances, |_| What::Pause, out).await;
+        return each(&desk, &args.instances, |_| What::Pause, out).await.map(drop);
     }
     let order = Order { by: desk.by.clone(), reason: desk.reason.clone(), at: Timestamp::now() };
     for place in places {
@@ -124,7 +124,7 @@ pub async fn resume(
     if args.instances.is_empty() {
         Ok(())
     } else {
-        each(&desk, &args.instances, |_| What::Resume, out).await
+        each(&desk, &args.instances, |_| What::Resume, out).await.map(drop)
     }
 }
 

@@ -20,7 +20,7 @@ pub async fn identity(sdk: &SdkConfig) -> Option<String> {
 /// `user@host`.
 fn here() -> String {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = set("USER").or_else(|| set("LOGNAME")).unwrap_or_else(|| "somebody".to_owned());
+    let user = set("USER").or_else(|| set("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
     let written =
         || std::fs::read_to_string("/etc/hostname").ok().map(|host| host.trim().to_owned());
     let host = set("HOSTNAME").or_else(written).filter(|host| !host.is_empty());

@@ -392,14 +392,42 @@ fn an_empty_list_of_scopes_is_no_scope() {
     assert_eq!(refusal("\nscope = []\n"), said);
 }
 
+/// People see the line; nothing in it steers their terminal, and a value of several lines is cut.
+#[test]
+fn for_people_each_mistake_is_marked_in_its_line() {
+    let text = "[[scope]]\nregion = \"eu-west-1\"\nhoks = [\"a\"]\nhooks = [\n\"b\",\n3]\n[policy]\n\
+                strategy = '''\nx\n'''\n";
+    let error = Config::parse(text, "test.toml", &Given::default()).unwrap_err();
+    assert_eq!(
+        format!("{error:#}"),
+        "\
+the configuration has 3 mistakes
+test.toml:3: unknown key \"hoks\" in [[scope]]; did you mean \"hooks\"?
+  |
+3 | hoks = [\"a\"]
+  | ^^^^
+test.toml:6: an entry of scope 1.hooks is 3: it must be a string, in quotes
+  |
+6 | 3]
+  | ^
+test.toml:8: policy.strategy is \"x\\n\": it must be \"drain\" or \"deregister\"
+  |
+8 | strategy = '''
+  |            ^^^"
+    );
+    let hostile = Config::parse("foo\u{202e} = 1\u{1b}[2J", "test.toml", &Given::default());
+    let text = format!("{:#}", hostile.unwrap_err());
+    assert!(!text.contains(['\u{202e}', '\u{1b}']), "{text:?}");
+}
+
 #[test]
 fn every_mistake_is_one_line_whatever_it_quotes() {
     let scope = |more: &str| refusal(&format!("{SCOPE}{more}\n"));
     assert_eq!(
         scope(r#"groups = { tags = { "a\nb\u001b[31m" = 1, "" = 2 } }"#),
         "the configuration has 2 mistakes\n  \
-         test.toml:4: scope 1.groups.tags.\"\" is 2: it must be a string, in quotes\n  \
-         test.toml:4: scope 1.groups.tags.\"a\\nb\\u{1b}[31m\" is 1: it must be a string, in quotes"
+         test.toml:4: scope 1.groups.tags.\"a\\nb\\u{1b}[31m\" is 1: it must be a string, in quotes\n  \
+         test.toml:4: scope 1.groups.tags.\"\" is 2: it must be a string, in quotes"
     );
     let role = scope(r#"role = { arn = "arn:aws:iam::123456789012:role/a\nb" }"#);
     assert!(

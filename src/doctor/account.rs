@@ -134,7 +134,7 @@ impl Look<'_> {
         for cluster in &chosen {
             if let Err(error) = self.services(cluster).await {
                 self.say(Finding::warning(
-                    format!("cannot look at the services of cluster {cluster}: {error:#}"),
+                    format!("the services of cluster {cluster} were not checked: {error:#}"),
                     "see there",
                 ));
             }

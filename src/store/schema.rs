@@ -157,7 +157,7 @@ impl Store {
         }
         let status = status.map_or_else(|| "not there".to_owned(), |status| status.to_string());
         let problem =
-            format!("it is still {status} after {} s: look at it in the AWS console", LOOKS);
+            format!("it is still {status} after {} s; check it in the AWS console", LOOKS);
         Err(StoreError::Shape { table: self.table().to_owned(), problems: vec![problem] })
     }
 

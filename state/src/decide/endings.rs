@@ -44,7 +44,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         // The lifecycle action is over, by ecs-drain's call or by time, and ecs-drain had decided
         // to end it.
         Some(intent) if view.facts.group.past_wait_reads >= 1 && !draft.lives_on() => {
-            Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
+            Some(Step::End(intent.outcome, "Auto Scaling continues".to_owned()))
         }
         None if view.facts.group.past_wait_reads >= READS && draft.lifecycle.is_some() => {
             Some(wait_lost(draft))
