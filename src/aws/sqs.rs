@@ -24,7 +24,7 @@ const KMS_DECRYPT: Call = Call {
     iam_action: "kms:Decrypt",
     iam_resource: "arn:PARTITION:kms:REGION:ACCOUNT:key/*",
     family: Family::Sqs,
-    why: "What an encrypted queue needs of its key",
+    why: "The key of an encrypted queue",
 };
 
 /// A received message, hidden from other consumers until the queue's visibility timeout is over.

@@ -64,7 +64,7 @@ pub struct DrainArgs {
     /// Only instances registered at least this long ago, such as 30d
     #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     pub older_than: Option<Duration>,
-    /// What to do with drained instances
+    /// Future of a drained instance
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
     /// With --then terminate: lower the group's desired capacity by one for each instance

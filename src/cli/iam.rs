@@ -45,7 +45,7 @@ pub enum For {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct IamArgs {
-    /// Who gets the policy
+    /// Reader of the policy: the controller, or people
     #[arg(
         long = "for",
         value_name = "WHOM",

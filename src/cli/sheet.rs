@@ -189,7 +189,7 @@ impl Sheet {
         if choices.is_empty() {
             return;
         }
-        self.heading("What you can do now");
+        self.heading("Commands that you can use now");
         for Choice { command, effect } in choices {
             let _ = writeln!(self.text, "  {}\n      {}", plain(command), plain(effect));
         }
