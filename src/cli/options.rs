@@ -92,8 +92,11 @@ pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
     }
     if record.retained_at.is_some() {
         choices.push(choice(
+            // A retained instance ends only through its group's call. (Source: EC2 Auto
+            // Scaling user guide, instance lifecycle policy.)
             format!(
-                "aws ec2 terminate-instances --region {} --instance-ids {}",
+                "aws autoscaling terminate-instance-in-auto-scaling-group --region {} \
+                 --instance-id {} --no-should-decrement-desired-capacity",
                 record.region,
                 word(&record.instance_id)
             ),

@@ -1,7 +1,9 @@
 //! Records for the tests of what is shown.
 
 use crate::store::Read;
+use ecs_drain_state::diagnosis::{Cause, Lack, Looked, Tasks};
 use ecs_drain_state::record::Opening;
+use ecs_drain_state::why::Why;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation,
     Order, Origin, Outcome, Record, Stage, Strategy, Target, Then, WaitKind,
@@ -49,7 +51,11 @@ fn order(by: &str, reason: &str, minutes_ago: i64) -> Order {
 }
 
 fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) -> Record {
-    let opening = Opening {
+    Record::open(opening(instance, deadline), ago(minutes_ago))
+}
+
+fn opening(instance: &str, deadline: Option<SignedDuration>) -> Opening {
+    Opening {
         account: "123456789012".to_owned(),
         region: "eu-west-1".to_owned(),
         instance_id: instance.to_owned(),
@@ -70,8 +76,21 @@ fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) ->
         }],
         deadline,
         margin: SignedDuration::from_mins(5),
-    };
-    Record::open(opening, ago(minutes_ago))
+    }
+}
+
+/// A cause as the record has it.
+fn note(cause: &Cause) -> Note {
+    Note { name: cause.name().to_owned(), text: cause.to_string() }
+}
+
+fn no_room() -> Cause {
+    Cause::NoRoom {
+        service: "shop".to_owned(),
+        closest: "i-0c4d".to_owned(),
+        lacks: vec![Lack::Cpu { needed: 512, left: 256 }],
+        looked: Looked { count: 12, more: false },
+    }
 }
 
 /// A drain that waits for tasks, with a step that fails.
@@ -89,8 +108,9 @@ pub fn waiting() -> (String, Read) {
         "task 2c3d of service shop is RUNNING".to_owned(),
     ];
     record.shown.tasks_left_count = 3;
-    record.shown.targets_left =
-        vec!["i-0waiting in target group shop is draining, at most 2 min 20 s left".to_owned()];
+    record.shown.targets_left = vec![
+        "i-0waiting in target group shop: draining, until 2023-11-14T22:15:40Z at most".to_owned(),
+    ];
     record.shown.targets_left_count = 1;
     record.obligations = vec![Obligation {
         balancer: Balancer::TargetGroup(
@@ -107,13 +127,17 @@ pub fn waiting() -> (String, Read) {
     record.attempts = 2;
     record.last_error =
         Some(LastError { at: ago(1), what: "ecs:ListTasks on cluster web: throttled".to_owned() });
-    record.note(ago(3), "ECS shows it DRAINING");
+    record.note(ago(3), "ECS places nothing more on it");
     (record.key(), Read::Record(Box::new(record)))
 }
 
-fn intent(result: ActionResult, outcome: Outcome, minutes_ago: i64) -> Intent {
-    Intent { result, outcome, reason: "the deadline passed".to_owned(), at: ago(minutes_ago) }
+fn intent(result: ActionResult, outcome: Outcome, reason: &str, minutes_ago: i64) -> Intent {
+    Intent { result, outcome, reason: reason.to_owned(), at: ago(minutes_ago) }
 }
+
+/// Reason of an intent at the deadline.
+const PASSED: &str =
+    "its deadline 2023-11-14T21:33:20Z has passed; task 0a1b of service shop is RUNNING";
 
 /// A drain that is stuck.
 pub fn stuck() -> (String, Read) {
@@ -122,11 +146,9 @@ pub fn stuck() -> (String, Read) {
     record.phase_since = ago(21);
     record.shown.why = "TasksLeft".to_owned();
     record.shown.stuck_since = Some(ago(17));
-    record.shown.causes = vec![Note { name: "NoRoom".to_owned(), text: "no room".to_owned() }];
+    record.shown.causes = vec![note(&no_room())];
     record.shown.message =
-        "task 91105849128e2fca87298cac4bb31e7a of service shop is RUNNING; service shop finds no room: \
-                            it needs 512 CPU units, and the closest instance has 256"
-            .to_owned();
+        format!("task 91105849128e2fca87298cac4bb31e7a of service shop is RUNNING; {}", no_room());
     record.shown.tasks_left_count = 1;
     (record.key(), Read::Record(Box::new(record)))
 }
@@ -135,53 +157,45 @@ pub fn stuck() -> (String, Read) {
 pub fn done() -> (String, Read) {
     let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));
     record.stage = Stage::Waiting;
-    record.note(ago(88), "ECS shows it DRAINING");
+    record.note(ago(88), "ECS places nothing more on it");
     record.stage = Stage::Done {
         outcome: Outcome::TimedOut,
-        intent: Some(intent(ActionResult::Continue, Outcome::TimedOut, 30)),
+        intent: Some(intent(ActionResult::Continue, Outcome::TimedOut, PASSED, 30)),
         expires_at: now().as_second() + 6 * 86400,
     };
     record.phase_since = ago(30);
-    record.shown.message = "released at its deadline".to_owned();
+    record.shown.message = Why::Done(Outcome::TimedOut).to_string();
     (record.key(), Read::Record(Box::new(record)))
 }
 
 /// An operator's drain that does not move, and is paused.
 pub fn asked() -> (String, Read) {
-    let mut record = opened("i-0asked", 20, None);
-    record.origin = Origin::Operator;
-    record.lifecycle = None;
-    record.global_limit = None;
-    record.then = Some(Then::Terminate);
-    record.requested = Some(order("arn:aws:iam::123456789012:user/ada", "kernel update", 20));
-    record.orders.pause = Some(order("bob@desk", "incident", 2));
+    let ada = order("arn:aws:iam::123456789012:user/ada", "kernel update", 20);
+    let opening = Opening {
+        origin: Origin::Operator,
+        lifecycle: None,
+        group: Some("web-asg".to_owned()),
+        then: Some(Then::Terminate),
+        requested: Some(ada),
+        ..opening("i-0asked", None)
+    };
+    let mut record = Record::open(opening, ago(20));
     record.stage = Stage::Waiting;
     record.phase_since = ago(19);
     record.version = 3;
     record.updated_at = ago(2);
-    record.shown.causes = vec![
-        Note {
-            name: "NoRoom".to_owned(),
-            text: "service shop finds no room: it needs 512 CPU units, and the closest instance has 256".to_owned(),
-        },
-        Note {
-            name: "ProtectedTask".to_owned(),
-            text: "task 0a1b is protected until 22:40".to_owned(),
-        },
-    ];
+    let protected = Cause::ProtectedTask {
+        tasks: Tasks { first: "0a1b".to_owned(), service: Some("shop".to_owned()), more: 0 },
+        until: Some(now() + SignedDuration::from_mins(27)),
+    };
+    record.shown.causes = vec![note(&no_room()), note(&protected)];
+    let bob = order("bob@desk", "incident", 2);
     record.shown.why = "Paused".to_owned();
-    record.shown.message =
-        "paused by bob@desk (incident); heartbeats continue; \
-                      service shop finds no room: it needs 512 CPU units, and the closest instance has 256"
-            .to_owned();
+    record.shown.message = format!("{}; {}", Why::Paused(bob.to_string()), no_room());
     record.shown.tasks_left = vec!["task 0a1b of service shop is RUNNING".to_owned()];
     record.shown.tasks_left_count = 1;
-    record.history.truncate(1);
-    record.history[0].what =
-        "asked for by arn:aws:iam::123456789012:user/ada (kernel update); container instance of \
-                              cluster web"
-            .to_owned();
-    record.note(ago(2), "paused by bob@desk (incident)");
+    record.note(ago(2), format!("paused by {bob}"));
+    record.orders.pause = Some(bob);
     (record.key(), Read::Record(Box::new(record)))
 }
 
@@ -193,14 +207,13 @@ pub fn retained() -> (String, Read) {
         lifecycle.retains_abandoned = true;
     }
     record.stage = Stage::Completing {
-        intent: intent(ActionResult::Abandon, Outcome::Abandoned, 40),
+        intent: intent(ActionResult::Abandon, Outcome::Abandoned, PASSED, 40),
         refused_since: None,
     };
     record.phase_since = ago(40);
     record.retained_at = Some(ago(39));
     record.shown.why = "Retained".to_owned();
-    record.shown.message =
-        "abandoned at its deadline; its group retains it (Terminating:Retained) until you terminate it".to_owned();
+    record.shown.message = Why::Retained.to_string();
     (record.key(), Read::Record(Box::new(record)))
 }
 
@@ -211,12 +224,17 @@ pub fn forced() -> (String, Read) {
     record.instance_id = "i-0forced".to_owned();
     record.orders.force = Some(order("bob@desk", "the job may be cut", 1));
     record.stage = Stage::Completing {
-        intent: intent(ActionResult::Continue, Outcome::Forced, 1),
+        intent: intent(
+            ActionResult::Continue,
+            Outcome::Forced,
+            "ordered by bob@desk (the job may be cut)",
+            1,
+        ),
         refused_since: None,
     };
     record.attempts = 0;
     record.last_error = None;
-    record.shown.message = "completing the lifecycle action (Forced)".to_owned();
+    record.shown.message = Why::Completing(Outcome::Forced).to_string();
     record.shown.targets_left.clear();
     record.shown.targets_left_count = 0;
     (record.key(), Read::Record(record))

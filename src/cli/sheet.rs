@@ -49,7 +49,7 @@ struct Sheet {
 }
 
 /// Columns of the names.
-const NAMES: usize = 15;
+const NAMES: usize = 16;
 
 /// When a record expires, once its drain is done.
 fn expiry(record: &Record) -> Option<Timestamp> {

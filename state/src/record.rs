@@ -96,8 +96,8 @@ pub struct Record {
     /// The policy's deadline, if it sets one.
     pub deadline: Option<Timestamp>,
     /// Moment at which the hook's global timeout ends the wait, regardless of heartbeats: 48 hours
-    /// or 100 heartbeat timeouts after the wait began, the smaller. Counted from when ecs-drain
-    /// first saw the wait, so the true limit is not later. (Source: Auto Scaling API reference,
+    /// or 100 heartbeat timeouts after the wait began, the smaller. Counted from when the record
+    /// was opened or adopted the wait, so the true limit can be earlier by the time before that. (Source: Auto Scaling API reference,
     /// `GlobalTimeout`.) `None` while no ecs-drain hook holds the instance.
     pub global_limit: Option<Timestamp>,
     /// Time at which the group was last asked to terminate the instance, in an operator's drain.

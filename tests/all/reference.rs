@@ -134,10 +134,12 @@ fn options<'a>(args: impl Iterator<Item = &'a Arg>) -> String {
 // -------------------------------------------------------------------------------------- metrics
 
 /// Metrics that have seen one of everything, so that each family has its labels.
-fn seen() -> Metrics {
+async fn seen() -> Metrics {
     let metrics = Metrics::default();
     let now = Timestamp::UNIX_EPOCH;
     let mut record: Record = crate::store::record("i-0123456789abcdef0");
+    metrics.call("ecs", "ListTasks", "denied");
+    tokio::time::advance(Duration::from_secs(61)).await;
     metrics.call("ecs", "ListTasks", "denied");
     metrics.heartbeat(HeartbeatResult::Accepted);
     metrics.heartbeat_late(Duration::ZERO);
@@ -161,9 +163,9 @@ fn seen() -> Metrics {
     metrics
 }
 
-#[test]
-fn the_metrics_are_on_their_page() {
-    let text = seen().text(Timestamp::UNIX_EPOCH).unwrap();
+#[tokio::test(start_paused = true)]
+async fn the_metrics_are_on_their_page() {
+    let text = seen().await.text(Timestamp::UNIX_EPOCH).unwrap();
     let mut page = String::from(
         "\n## Prometheus\n\n| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n",
     );
@@ -226,7 +228,7 @@ const LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];
 /// Finds the log lines of a source. Tests in it are left out.
 fn lines_of(path: &Path, found: &mut Vec<Line>) {
     let source = fs::read_to_string(path).unwrap();
-    let source = source.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let source = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let module = path.strip_prefix(root().join("src")).unwrap().with_extension("");
     let module = module.display().to_string().replace("/mod", "").replace('/', "::");
     for macro_name in ["tracing::", "log::"] {
@@ -329,6 +331,18 @@ fn log_lines() -> Vec<Line> {
     found
 }
 
+/// A message with `…` for each of its variable parts.
+fn open(message: &str) -> String {
+    let mut parts = message.split('{');
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let after = part.split_once('}').map_or("", |(_, after)| after);
+        shown.push('…');
+        shown.push_str(after);
+    }
+    shown
+}
+
 #[test]
 fn the_log_lines_are_on_their_page() {
     let lines = log_lines();
@@ -344,7 +358,7 @@ fn the_log_lines_are_on_their_page() {
             let _ = writeln!(
                 page,
                 "| {} | {} | `{}` |",
-                line.message.replace('|', "\\|").replace("{}", "…").replace("{what}", "…"),
+                open(&line.message.replace('|', "\\|")),
                 line.fields,
                 line.module
             );
@@ -379,7 +393,7 @@ const fn when(need: Need) -> &'static str {
         Need::Deregister => "`strategy = \"deregister\"`",
         Need::Queue => "a scope with a `queue`",
         Need::Role => "a scope with a `role`",
-        Need::Reader => "people: `get`, `describe`",
+        Need::Reader => "people: `get`, `describe` (`Scan`: `get --all`)",
         Need::Operator => "people: requests and pauses",
         Need::Clusters => "people: clusters by name (`drain`, `pause --cluster NAME`)",
         Need::Instances => "people: `drain`",
