@@ -38,6 +38,9 @@ asks; scripts pass --yes. Only clusters of the configuration's scopes can be nam
 
 Undo: `ecs-drain cancel`. Stop everything: `ecs-drain pause --everything`.";
 
+/// Number of AMIs that a message names.
+const AMIS: usize = 5;
+
 /// The instances, and their future.
 #[derive(Debug, Args)]
 #[command(
@@ -146,10 +149,7 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
     let records: BTreeMap<String, Read> = desk.store.get_many(&keys).await?.into_iter().collect();
     let plan = plan(&selection, &records, &wanted);
     if plan.subjects.is_empty() {
-        return Err(Failure::failed(format!(
-            "no instance to drain; no drain was requested\n{}",
-            plan.left_out()
-        )));
+        return Err(Failure::failed(nothing(&plan, &selection)));
     }
     confirm(&question(&plan, &selection, then), args.yes, out)?;
     let keys: Vec<String> = plan.subjects.iter().map(Subject::key).collect();
@@ -181,6 +181,24 @@ impl Plan {
         ];
         kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}\n")).collect()
     }
+}
+
+/// Returns why there is no instance to drain, with the AMIs that the clusters run.
+fn nothing(plan: &Plan, selection: &Selection) -> String {
+    let active: usize = selection.sizes.values().sum();
+    let amis: Vec<String> =
+        selection.amis.iter().take(AMIS).map(|(ami, n)| format!("{ami} ({n})")).collect();
+    let amis = match amis.as_slice() {
+        [] => String::new(),
+        some => format!("; their AMIs: {}", some.join(", ")),
+    };
+    let clusters = match selection.sizes.len() {
+        0 => "no cluster with ACTIVE container instances matches".to_owned(),
+        clusters => format!(
+            "none of the {active} ACTIVE container instances of {clusters} clusters is selected{amis}"
+        ),
+    };
+    plain(&format!("{clusters}; no drain was requested")) + "\n" + &plan.left_out()
 }
 
 fn plan(selection: &Selection, records: &BTreeMap<String, Read>, wanted: &Wanted) -> Plan {
@@ -337,6 +355,21 @@ mod tests {
         }
         selection.sizes = BTreeMap::from([(place("web-blue"), 10), (place("web-green"), 1)]);
         selection
+    }
+
+    #[test]
+    fn where_nothing_is_selected_the_amis_are_named() {
+        let mut selection = selection();
+        selection.amis = BTreeMap::from([("ami-new".to_owned(), 9), ("ami-old".to_owned(), 2)]);
+        selection.chosen.clear();
+        let none = plan(&selection, &BTreeMap::new(), &Wanted::Instances(Vec::new()));
+        assert_eq!(
+            nothing(&none, &selection),
+            "none of the 11 ACTIVE container instances of 2 clusters is selected; their AMIs: ami-new (9), \
+             ami-old (2); no drain was requested\n2 without an AMI or a registration time in ECS: left out\n"
+        );
+        let none = nothing(&none, &Selection::default());
+        assert!(none.starts_with("no cluster with ACTIVE container instances matches;"), "{none}");
     }
 
     #[test]

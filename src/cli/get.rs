@@ -232,14 +232,15 @@ const INDENT: &str = "    ";
 
 /// The records as a table, in the order given.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
+    let below = screen.width.filter(|width| *width < NARROW && !wide);
     let columns = Columns {
         origin: wide
             || records.iter().any(
                 |(_, read)| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook),
-            ),
+            ) && below.is_none(),
         more: wide,
+        narrow: below.is_some(),
     };
-    let below = screen.width.filter(|width| *width < NARROW && !wide);
     let origin = columns.origin.then_some(&ORIGIN);
     let more = if wide { MORE_HEADINGS.as_slice() } else { &[] };
     let last = below.is_none().then_some(&STATUS);
@@ -263,7 +264,8 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
         shown.push_str(line);
         shown.push('\n');
         if let Some(width) = below {
-            for line in wrapped(&plain(&status(read, now)), usize::from(width) - INDENT.len()) {
+            let text = plain(&(aside(read, now) + &status(read, now)));
+            for line in wrapped(&text, usize::from(width) - INDENT.len()) {
                 shown.push_str(&format!("{INDENT}{line}\n"));
             }
         }
@@ -276,6 +278,8 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
 struct Columns {
     origin: bool,
     more: bool,
+    /// True if the deadline is in the line below.
+    narrow: bool,
 }
 
 fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> {
@@ -288,7 +292,7 @@ fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> 
         brief(now.duration_since(record.created_at)),
         tasks,
         targets,
-        expires(record, now),
+        if columns.narrow { hook_expires(record, now) } else { expires(record, now) },
     ];
     let dash = || "-".to_owned();
     if columns.origin {
@@ -380,18 +384,36 @@ pub fn times(n: u32) -> String {
     if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
-/// When the hook expires or, marked so, the policy's deadline passes.
-fn expires(record: &Record, now: Timestamp) -> String {
-    let when = |at: Timestamp| match now.duration_since(at) {
+/// The origin and the deadline, where the table has no room for them.
+fn aside(read: &Read, now: Timestamp) -> String {
+    let Read::Record(record) = read else { return String::new() };
+    let origin = (record.origin != Origin::LifecycleHook).then(|| origin(record));
+    let deadline = record.deadline.filter(|_| !record.is_done());
+    let deadline = deadline.map(|at| format!("deadline {}", moment(at, now)));
+    let parts: Vec<String> = origin.into_iter().chain(deadline).collect();
+    if parts.is_empty() { String::new() } else { format!("[{}] ", parts.join("; ")) }
+}
+
+/// A moment in one unit: `in 47 h`, `20 min ago`.
+fn moment(at: Timestamp, now: Timestamp) -> String {
+    match now.duration_since(at) {
         ago if at < now => format!("{} ago", brief(ago)),
         left => format!("in {}", brief(-left)),
-    };
-    match (record.deadline, record.global_limit) {
-        _ if record.is_done() => "-".to_owned(),
-        (Some(deadline), _) => format!("deadline {}", when(deadline)),
-        (None, Some(limit)) => when(limit),
-        (None, None) => "-".to_owned(),
     }
+}
+
+/// The hook expiry or, marked so, the policy's deadline.
+fn expires(record: &Record, now: Timestamp) -> String {
+    match record.deadline.filter(|_| !record.is_done()) {
+        Some(deadline) => format!("deadline {}", moment(deadline, now)),
+        None => hook_expires(record, now),
+    }
+}
+
+/// The hook expiry.
+fn hook_expires(record: &Record, now: Timestamp) -> String {
+    let limit = record.global_limit.filter(|_| !record.is_done());
+    limit.map_or_else(|| "-".to_owned(), |limit| moment(limit, now))
 }
 
 #[cfg(test)]
@@ -463,7 +485,21 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
     #[test]
     fn on_a_terminal_of_80_columns() {
         let screen = Screen { width: Some(80), colour: false, terminal: true };
-        compare("get-80", &table(&[stuck(), waiting()], false, now(), screen));
+        let shown = table(&[stuck(), waiting()], false, now(), screen);
+        compare("get-80", &shown);
+        // Ids of AWS's length, a deadline, and another origin.
+        let mut records = [asked(), stuck()];
+        for ((key, read), id) in records.iter_mut().zip(["05d3a0fb70424a47f", "0527625b73b6f1f85"])
+        {
+            let Read::Record(record) = read else { continue };
+            record.instance_id = format!("i-{id}");
+            record.stage = ecs_drain_state::Stage::Deregistering;
+            record.deadline = Some(now() - SignedDuration::from_mins(20));
+            *key = record.key();
+        }
+        let shown = table(&records, false, now(), screen);
+        compare("get-80-long", &shown);
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Selection {
     pub sizes: BTreeMap<(String, String, String), usize>,
     /// How many could not be judged, since they do not say their image or when they registered.
     pub unjudged: usize,
+    /// Number of `ACTIVE` container instances of each AMI, in the clusters that were read.
+    pub amis: BTreeMap<String, usize>,
     /// Named instances that are in no cluster.
     pub nowhere: Vec<String>,
 }
@@ -173,6 +175,9 @@ fn take(
             continue;
         };
         *selection.sizes.entry(place(cluster)).or_default() += 1;
+        if let Some(ami) = view.attributes.get(AMI) {
+            *selection.amis.entry(ami.clone()).or_default() += 1;
+        }
         match picks(pick, view.attributes.get(AMI).map(String::as_str), view.registered_at, now) {
             Some(true) => {}
             Some(false) => continue,

@@ -267,7 +267,8 @@ impl Sheet {
                 let gone = one.deregistered_at.map_or_else(String::new, |at| {
                     format!("; ecs-drain deregistered it at {}", iso(at))
                 });
-                format!("{}: {}{set}{gone}", one.cluster, one.arn)
+                let id = one.arn.rsplit('/').next().unwrap_or(&one.arn);
+                format!("{id} in cluster {}{set}{gone}", one.cluster)
             }),
         );
         let of = record.obligations.len();
