@@ -6,15 +6,15 @@ use clap::ValueEnum;
 use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
-/// How a log line is written.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// `human` on a terminal, `json` elsewhere.
+    /// Human on a terminal, JSON elsewhere
     #[default]
     Auto,
-    /// For people.
+    /// Lines for people
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 

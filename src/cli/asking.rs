@@ -1,5 +1,5 @@
-//! Sends requests to the controller and waits for its answers. A command changes no drain: it writes
-//! requests to the table, and the controller that leads carries them out.
+//! Sends requests to the controller and waits for its answers. A command changes no drain: it
+//! writes requests to the table, and the controller that leads carries them out.
 
 use crate::cli::byhand;
 use crate::cli::find::Places;
@@ -15,30 +15,29 @@ use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
 
-/// How often to look for an answer.
+/// Time between two reads of the answers.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Time without all answers after which the command says what it waits for, and time between two
-/// such lines.
+/// Time without all answers after which the command reports how many have arrived, and time between
+/// two such lines.
 const NARRATE_FIRST: Duration = Duration::from_secs(2);
 const NARRATE_EVERY: Duration = Duration::from_secs(10);
 
-/// Time that a controller gets that may just be starting.
+/// Time that a controller has to take the lease if it is just starting.
 const STARTS_WITHIN: Duration = Duration::from_secs(3);
 
-/// How many requests are written at once.
+/// Number of requests that are written at once.
 const AT_ONCE: usize = 16;
 
-/// For how many instances the commands by hand are printed.
+/// Number of instances whose `aws` commands are printed.
 const SHOWN: usize = 3;
 
-/// What every command that asks has in common.
+/// Arguments of every command that makes requests.
 #[derive(Clone, Debug, Args)]
 pub struct AskArgs {
     /// Time to wait for the controller's answer, such as 30s; 0: none
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = wait)]
     pub wait: Duration,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
@@ -47,28 +46,25 @@ fn wait(text: &str) -> Result<Duration, String> {
     if text == "0" { Ok(Duration::ZERO) } else { span::parse(text) }
 }
 
-/// Whom a request is about.
+/// Instance of a request.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// AWS account.
     pub account: String,
-    /// AWS region.
     pub region: String,
-    /// EC2 instance id.
     pub instance_id: String,
-    /// Its container instances, as far as they are known.
+    /// Known container instances.
     pub container_instances: Vec<ContainerInstance>,
-    /// Its record, if it has one.
+    /// Record of its drain, if there is one.
     pub record: Option<Record>,
 }
 
 impl Subject {
-    /// Returns the key of its record.
+    /// Returns the key of the instance's record.
     pub fn key(&self) -> String {
         ecs_drain_state::record::key(&self.account, &self.region, &self.instance_id)
     }
 
-    /// The instance of a record.
+    /// Creates a subject from a record.
     pub fn of(record: Record) -> Subject {
         Subject {
             account: record.account.clone(),
@@ -80,30 +76,29 @@ impl Subject {
     }
 }
 
-/// Somebody who asks, at a table.
+/// A requester and the table that the requests are written to.
 pub struct Desk {
-    /// The table.
     pub store: Store,
-    /// Who asks.
+    /// Requester: an IAM ARN, or `user@host`.
     pub by: String,
-    /// Why.
+    /// Reason, saved in the record.
     pub reason: Option<String>,
-    /// Where instances can be.
+    /// Accounts and regions in which records can be.
     pub places: Places,
     wait: Duration,
 }
 
-/// One request that was made out, and how it would be done by hand.
+/// A request, and the `aws` commands that do the same by hand.
 struct Slip {
     request: Request,
     by_hand: Vec<String>,
 }
 
 impl Desk {
-    /// Connects to the table, and finds out who asks.
+    /// Connects to the table and reads the requester's identity.
     ///
     /// # Errors
-    /// The configuration is refused, or there is no region.
+    /// Returns an error if the configuration is refused, or no region is known.
     pub async fn open(
         global: &Global,
         args: &AskArgs,
@@ -135,10 +130,11 @@ impl Desk {
         Slip { request, by_hand }
     }
 
-    /// Writes a request for each, waits for the answers, and prints them, a line each.
+    /// Writes the requests, waits for the answers, and prints one line for each.
     ///
     /// # Errors
-    /// One is refused or has no answer, or the table cannot be written or read.
+    /// Returns an error if a request is refused or not answered, or the table cannot be written or
+    /// read.
     pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
         let now = Timestamp::now();
         let slips: Vec<Slip> =
@@ -147,7 +143,7 @@ impl Desk {
         let all = slips.len();
         let mut slips = self.write(slips, out).await?;
         let unwritten = all - slips.len();
-        // One that has just been started takes the lease within moments.
+        // A controller that has just started takes the lease within moments.
         let patience = STARTS_WITHIN.min(self.wait);
         let asked = tokio::time::Instant::now();
         while leader.is_none() && asked.elapsed() < patience {
@@ -192,11 +188,11 @@ impl Desk {
         }
     }
 
-    /// Writes the requests; gives those that are in the table, and says which are not. Nothing more
-    /// is written once nothing can be.
+    /// Writes the requests in batches, and returns those that are in the table. It prints the
+    /// others. After a batch of which no request was written, the rest is not tried.
     ///
     /// # Errors
-    /// None could be written.
+    /// Returns an error if no request was written.
     async fn write(&self, slips: Vec<Slip>, out: &mut dyn Write) -> Result<Vec<Slip>, Failure> {
         let (mut written, mut lost, mut failed) = (Vec::new(), String::new(), None);
         let mut slips = slips.into_iter();
@@ -208,7 +204,7 @@ impl Desk {
                 match answer {
                     Ok(()) => written.push(slip),
                     Err(error) => {
-                        // Without an answer it may have been written.
+                        // A write without an answer may have succeeded.
                         let perhaps = if error.is_transient() { "perhaps " } else { "" };
                         let line = format!(
                             "{}: request {perhaps}not saved: {error}",
@@ -233,8 +229,8 @@ impl Desk {
         Ok(written)
     }
 
-    /// Prints answers as they come, until each request has its own. Answered ones leave the list.
-    /// While it waits, it says for what.
+    /// Prints answers as they arrive, until each request has one, and removes answered requests
+    /// from `slips`. While it waits, it reports how many answers have arrived.
     async fn collect(
         &self,
         slips: &mut Vec<Slip>,
@@ -286,9 +282,9 @@ impl Desk {
         )
     }
 
-    /// Why no answer can come, if the lease shows that nobody is there.
+    /// Returns the reason why no answer can arrive, if the lease shows that no controller runs.
     async fn silent(&self, before: &Leader) -> Result<Option<String>, StoreError> {
-        // Shorter than that, a live holder may have had no reason to renew.
+        // Within a shorter wait a running leader may have had no reason to renew its lease.
         if self.wait < crate::store::lease::DURATION {
             return Ok(None);
         }
@@ -305,13 +301,13 @@ impl Desk {
     }
 }
 
-/// `i-0123: paused: heartbeats continue …`.
+/// Returns an answer's line, such as `i-0123: paused: heartbeats continue …`.
 fn line(request: &Request, answer: &Answer) -> String {
     let refused = if answer.refused { "refused: " } else { "" };
     plain(&format!("{}: {refused}{}", request.instance_id, answer.text)) + "\n"
 }
 
-/// What is said where a controller runs and has not answered.
+/// Returns the message for requests that a running controller has not answered.
 fn unanswered(slips: &[Slip], leader: &Leader) -> String {
     let lines =
         slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.request.instance_id)));
@@ -324,8 +320,8 @@ fn unanswered(slips: &[Slip], leader: &Leader) -> String {
     )
 }
 
-/// What is said where no controller is there: until when one could still do it, and how it is done
-/// by hand.
+/// Returns the message where no controller runs: the moment until which a controller that starts
+/// will still carry the requests out, and the `aws` commands that do the same by hand.
 fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
     let until = ecs_drain_state::record::later(now, EXPIRES_AFTER);
     let mut text = format!(
@@ -374,14 +370,14 @@ mod tests {
     }
 
     #[test]
-    fn how_long_to_wait() {
+    fn a_wait_is_0_or_a_duration_with_a_unit() {
         assert_eq!(wait("0"), Ok(Duration::ZERO));
         assert_eq!(wait("2m"), Ok(Duration::from_secs(120)));
         assert!(wait("30").is_err() && wait("soon").is_err());
     }
 
     #[test]
-    fn without_a_controller_the_commands_are_told() {
+    fn without_a_controller_the_aws_commands_are_printed() {
         assert_eq!(
             absent("nobody is there", &slips(1), Timestamp::UNIX_EPOCH),
             "\

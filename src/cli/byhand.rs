@@ -1,10 +1,10 @@
-//! The `aws` commands that do by hand what a request asks of the controller, for when none runs.
+//! Builds the `aws` commands that carry out a request by hand while no controller runs.
 
 use crate::quote::word;
 use ecs_drain_state::{ContainerInstance, Lifecycle, Record, Request, Then, What};
 
-/// The commands for a request; none where nothing has to be done by hand. `registered` are the
-/// container instances of the instance, as far as they are known.
+/// Returns the commands for a request, or none if nothing has to be done by hand. `registered`
+/// holds the known container instances of the EC2 instance.
 pub fn commands(
     request: &Request,
     record: Option<&Record>,
@@ -25,7 +25,7 @@ pub fn commands(
                 .filter(|one| one.draining_is_ours && one.deregistered_at.is_none());
             ours.map(|one| set_state(request, one, "ACTIVE")).collect()
         }
-        // Without a controller nothing is done to it; only its wait runs out.
+        // Without a controller the drain takes no step. A heartbeat keeps the hook from expiring.
         What::Pause | What::Extend { .. } => {
             lifecycle.map(|lifecycle| heartbeat(request, lifecycle)).into_iter().collect()
         }
@@ -46,7 +46,8 @@ fn set_state(request: &Request, one: &ContainerInstance, status: &str) -> String
     )
 }
 
-/// What is still there must be seen gone before the instance is terminated.
+/// Returns the command that lists the remaining tasks. They must be gone before the instance is
+/// terminated.
 fn look(request: &Request, one: &ContainerInstance) -> String {
     format!(
         "aws ecs list-tasks --region {} --cluster {} --container-instance {}   # wait until none is left",

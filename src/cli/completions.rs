@@ -1,4 +1,4 @@
-//! `ecs-drain completions`: for shells.
+//! `ecs-drain completions`: prints a completion script for a shell.
 
 use crate::cli::{Cli, Failure};
 use clap::{Args, CommandFactory};
@@ -11,7 +11,6 @@ Examples:
   ecs-drain completions zsh > \"${fpath[1]}/_ecs-drain\"
   ecs-drain completions fish > ~/.config/fish/completions/ecs-drain.fish";
 
-/// What to print.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompletionsArgs {
@@ -19,13 +18,13 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Prints the completions.
+/// Prints the completion script.
 ///
 /// # Errors
-/// The output cannot be written.
+/// Returns an error if the output cannot be written.
 pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // Into memory first: the generator panics on an output that fails, and ours may be a pipe that
-    // was closed.
+    // Into memory first: the generator panics on an output that fails, and standard output may be a
+    // closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ecs-drain", &mut script);
     Ok(out.write_all(&script)?)

@@ -1,11 +1,11 @@
-//! `ecs-drain config`: check a configuration, print an example or the reference.
+//! `ecs-drain config`: checks a configuration, and prints an example or the reference.
 
 use crate::cli::{Failure, Global};
 use crate::config::{Config, EXAMPLE, Given, Scope, Source, environment, keys};
 use clap::Subcommand;
 use std::io::Write;
 
-/// What to do with configurations.
+/// Subcommands of `config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check a configuration; report every mistake; makes no AWS calls
@@ -16,10 +16,10 @@ pub enum ConfigCommand {
     Reference,
 }
 
-/// Does it.
+/// Runs a subcommand of `config`.
 ///
 /// # Errors
-/// The configuration is refused, or the output cannot be written.
+/// Returns an error if the configuration is refused, or the output cannot be written.
 pub fn run(command: &ConfigCommand, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check => {
@@ -40,12 +40,13 @@ pub fn run(command: &ConfigCommand, global: &Global, out: &mut dyn Write) -> Res
     Ok(())
 }
 
-/// What to say of this process's variables that look like ours and are not.
+/// Returns a warning for each environment variable of this process that looks like one of
+/// ecs-drain's and is not.
 pub fn stray_variables() -> Vec<String> {
     environment::stray(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
-/// What a configuration comes to, in a few lines.
+/// Returns a summary of a configuration in a few lines.
 pub fn summary(config: &Config) -> String {
     let region =
         config.table.region.as_deref().map_or_else(String::new, |region| format!(" in {region}"));
@@ -62,7 +63,7 @@ pub fn summary(config: &Config) -> String {
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Returns a scope and its choices in a line.
+/// Returns a scope and its settings in a line.
 pub fn of_scope(scope: &Scope) -> String {
     let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();
     let role = scope.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.arn));

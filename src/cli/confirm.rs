@@ -1,12 +1,12 @@
-//! Asking first, on a terminal.
+//! Asks for confirmation on the terminal before a command makes requests.
 
 use crate::cli::Failure;
 use std::io::{self, IsTerminal, Write};
 
-/// Says what is about to be done and asks whether to go on; `yes` answers for a script.
+/// Prints `question` and asks for confirmation. `yes`, which scripts pass, answers it.
 ///
 /// # Errors
-/// The answer is no, or there is nobody to ask.
+/// Returns an error if the answer is no, or standard input or standard error is not a terminal.
 pub fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Failure> {
     out.write_all(question.as_bytes())?;
     out.flush()?;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_yes_goes_on() {
+    fn only_a_yes_confirms() {
         let answer = |text: &str| verdict(false, true, || Ok(text.to_owned()));
         for text in ["y\n", "Y\n", "yes\n", " YES \r\n"] {
             assert_eq!(answer(text), Ok(()), "{text:?}");

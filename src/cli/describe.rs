@@ -1,5 +1,5 @@
-//! `ecs-drain describe`: everything about the drain of one instance. Reads the DynamoDB table, and
-//! asks STS for the account where the index does not show the drain.
+//! `ecs-drain describe`: shows everything about the drain of one instance. It reads the DynamoDB
+//! table. If the index does not show the drain, it also reads the account's id from STS.
 
 use crate::cli::find::{self, Places, is_name};
 use crate::cli::get::value;
@@ -19,7 +19,6 @@ Examples:
   ecs-drain describe 123456789012/eu-west-1/i-0123456789abcdef0
   ecs-drain describe i-0123456789abcdef0 -o json";
 
-/// The instance, and the format.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DescribeArgs {
@@ -29,12 +28,11 @@ pub struct DescribeArgs {
     /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
 
-/// How a record is shown.
+/// Format of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// A page for people
@@ -48,7 +46,7 @@ pub enum Output {
 /// Shows the drain of an instance.
 ///
 /// # Errors
-/// There is none, there are several, or the table cannot be read.
+/// Returns an error if the instance has no drain or several, or the table cannot be read.
 pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     is_name(&args.instance)?;
     let (sdk, store) = global.connect(&args.table).await?;
@@ -65,7 +63,7 @@ pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> R
             let choices = match &read {
                 Read::Record(record) => {
                     let flags = Flags::new(&args.table, record, store.controller());
-                    // A pause that cannot be read is in the record's own message.
+                    // If pauses cannot be read, the record's own message reports it.
                     let pauses = store.pauses().await.unwrap_or_default();
                     options(record, &pauses, &flags)
                 }

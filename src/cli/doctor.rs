@@ -1,4 +1,5 @@
-//! `ecs-drain doctor`: try a configuration as it would be used.
+//! `ecs-drain doctor`: checks that a configuration will work. It uses each scope as the controller
+//! would, and changes nothing.
 
 use crate::aws::Environment;
 use crate::cli::{Failure, Global, TableArgs};
@@ -19,7 +20,6 @@ queue it receives one message, which stays there; its receive count rises by one
 
 Exit codes: 0: no check failed; 1: a check failed; 2: wrong arguments or configuration.";
 
-/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// A page for people
@@ -29,7 +29,6 @@ pub enum Output {
     Json,
 }
 
-/// Choices of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DoctorArgs {
@@ -42,7 +41,6 @@ pub struct DoctorArgs {
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
@@ -50,7 +48,7 @@ pub struct DoctorArgs {
 /// Runs every check and prints the result.
 ///
 /// # Errors
-/// The configuration is refused, or something does not work.
+/// Returns an error if the configuration is refused, or a check fails.
 pub async fn run(args: &DoctorArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let config = global.load(&args.table.given())?;
     let sections = examine(&config, &Environment::default()).await;
@@ -74,7 +72,7 @@ fn count(sections: &[Section], which: impl Fn(Verdict) -> bool) -> usize {
         .count()
 }
 
-/// All sections on a page.
+/// Returns all sections on a page.
 pub fn told(sections: &[Section], all: bool) -> String {
     let mut page = String::new();
     for section in sections {

@@ -1,5 +1,5 @@
-//! `ecs-drain drain`: asks the controller to take instances out of service, one or a fleet. Reads
-//! ECS to find them, and changes nothing there itself.
+//! `ecs-drain drain`: requests drains of one instance or of a fleet. It reads ECS to find the
+//! instances; the controller makes every change.
 
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
@@ -82,7 +82,6 @@ pub struct DrainArgs {
     /// Reason, saved in the records
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// How it is asked.
     #[command(flatten)]
     pub ask: AskArgs,
 }
@@ -129,7 +128,8 @@ impl DrainArgs {
 /// Requests drains.
 ///
 /// # Errors
-/// The instances cannot be found, it is not confirmed, or it cannot be asked, or is refused.
+/// Returns an error if the instances cannot be found, the operator does not confirm, a request
+/// cannot be written, or a request is refused or not answered.
 pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let (then, wanted) = (args.then()?, args.wanted()?);
     let config = global.load(&args.ask.table.given())?;
@@ -159,12 +159,12 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
     if args.follow { follow(&desk.store, &keys, out).await } else { Ok(()) }
 }
 
-/// Instances that are requested, and those that are left out.
+/// Instances whose drains are requested, and instances that are left out.
 struct Plan {
     subjects: Vec<Subject>,
     /// Instances of each cluster, by account, region and name.
     counts: BTreeMap<(String, String, String), usize>,
-    /// Number of instances that drain already.
+    /// Number of instances that are already draining.
     draining: usize,
     /// Instances whose record cannot be read.
     unread: Vec<String>,
@@ -172,7 +172,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// A line for each kind of instance that is left out.
+    /// Returns a line for each reason for which instances are left out.
     fn left_out(&self) -> String {
         let kinds = [
             (self.draining, "already draining: left out"),
@@ -220,7 +220,7 @@ fn plan(selection: &Selection, records: &BTreeMap<String, Read>, wanted: &Wanted
             Some(Read::Record(record)) => Some(record.as_ref()),
             None => None,
         };
-        // Of a named instance the controller itself says how it stands.
+        // For a named instance the controller's answer reports that it is already draining.
         if !named && record.is_some_and(|record| !record.is_done()) {
             plan.draining += 1;
             continue;
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_meant() {
+    fn arguments_select_instances_or_clusters() {
         let wanted = |line: &str| parse(line).map(|args| args.wanted());
         let clusters = |names: &[&str], pick: Pick| {
             Some(Ok(Wanted::Clusters(
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after() {
+    fn arguments_choose_the_future_of_a_drained_instance() {
         let then = |line: &str| parse(line).unwrap().then();
         assert_eq!(then("drain i-1"), Ok(Then::Terminate));
         assert_eq!(then("drain i-1 --shrink"), Ok(Then::TerminateAndShrink));

@@ -1,4 +1,4 @@
-//! How a command fails: what is said on standard error, and the exit code.
+//! Failures of commands: their messages on standard error, and their exit codes.
 
 use crate::cli::out::Out;
 use crate::config::ConfigError;
@@ -8,36 +8,36 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Why a command failed.
+/// Reason why a command failed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The arguments or the configuration are wrong. Exit code 2.
+    /// Wrong arguments or configuration. Exit code 2.
     Usage(String),
-    /// Anything else. Exit code 1.
+    /// Any other failure. Exit code 1.
     Failed(String),
-    /// Whoever read our output has gone, as `head` does. Nothing is said, and that is fine.
+    /// The reader of standard output closed it, as `head` does. Nothing is reported; exit code 0.
     NobodyReads,
 }
 
 impl Failure {
-    /// The arguments are wrong.
+    /// Creates a failure of the arguments or the configuration.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure::Usage(message.into())
     }
 
-    /// The command failed.
+    /// Creates a failure of any other kind.
     pub fn failed(message: impl Into<String>) -> Failure {
         Failure::Failed(message.into())
     }
 
-    /// The command failed because of this error, which is told on one line.
+    /// Creates a failure from an error and its causes, on one line.
     pub fn because(error: &dyn Error) -> Failure {
         Failure::Failed(plain(&chain(error)))
     }
 
-    /// Says it on standard error.
+    /// Prints the message to standard error, and returns the exit code.
     pub fn report(&self) -> ExitCode {
-        // There is nowhere to say that it cannot be said.
+        // If standard error cannot be written, there is no other place to report that.
         let say =
             |message: &str| drop(writeln!(Out::new(std::io::stderr(), false), "error: {message}"));
         match self {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_has_gone_is_no_failure() {
+    fn a_closed_pipe_is_no_failure() {
         assert_eq!(
             Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)),
             Failure::NobodyReads

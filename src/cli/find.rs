@@ -1,4 +1,4 @@
-//! Which record is meant by an instance id that a person gives.
+//! Finds the record of an instance by the id or key that a person gives.
 
 use crate::cli::{Failure, Global, TableArgs, who};
 use crate::config::Scope;
@@ -7,13 +7,13 @@ use aws_config::SdkConfig;
 use ecs_drain_state::record::key;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The record of an instance, with its key; or why there is no such one.
+/// Record of an instance with its key, or the reason why it was not found.
 pub type Found = Result<(String, Read), String>;
 
-/// Whether a person's name for an instance is an instance id, or the key of a record.
+/// Checks that an argument is an instance id or the key of a record.
 ///
 /// # Errors
-/// It is neither.
+/// Returns an error if it is neither.
 pub fn is_name(instance: &str) -> Result<(), Failure> {
     let parts = instance.split('/').count();
     if (parts != 1 && parts != 3) || instance.split('/').any(str::is_empty) {
@@ -24,19 +24,19 @@ pub fn is_name(instance: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the records of instances can be that no index shows: the accounts and regions of the
+/// Accounts and regions in which a record can be if the index does not show it: those of the
 /// configuration's scopes, and the account of the credentials in the table's region.
 pub struct Places {
     sdk: SdkConfig,
-    /// The regions of the scopes, each with its role's account if it has a role.
+    /// Regions of the scopes, each with the account of its role if it has one.
     scopes: Vec<(Option<String>, String)>,
 }
 
 impl Places {
-    /// Those of this command's configuration, if it has one.
+    /// Reads the places from this command's configuration, if there is one.
     ///
     /// # Errors
-    /// The configuration is refused.
+    /// Returns an error if the configuration is refused.
     pub fn new(global: &Global, args: &TableArgs, sdk: &SdkConfig) -> Result<Places, Failure> {
         let mut scopes: Vec<_> =
             sdk.region().map(|region| (None, region.to_string())).into_iter().collect();
@@ -53,8 +53,8 @@ impl Places {
         Ok(Places { sdk: sdk.clone(), scopes })
     }
 
-    /// The accounts and regions. Where AWS does not say whose the credentials are, only those of
-    /// the roles.
+    /// Returns the accounts and regions. If the account of the credentials cannot be read, it
+    /// returns only those of the roles.
     async fn all(&self) -> BTreeSet<(String, String)> {
         let own = who::identity(&self.sdk).await.as_deref().and_then(account);
         let place = |(account, region): &(Option<String>, String)| {
@@ -64,23 +64,23 @@ impl Places {
     }
 }
 
-/// The account of an IAM ARN.
+/// Returns the account in an IAM ARN.
 fn account(arn: &str) -> Option<String> {
     arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
 }
 
-/// The records of instances, by the names that were given for them. The table is never searched:
-/// that grows with it.
+/// Reads the records of instances, by the names that were given for them. It never scans the table,
+/// because the cost of a scan grows with the table.
 ///
 /// # Errors
-/// The table cannot be read.
+/// Returns an error if the table cannot be read.
 pub async fn records(
     store: &Store,
     places: &Places,
     instances: &[String],
 ) -> Result<BTreeMap<String, Found>, StoreError> {
-    // An unfinished drain of this controller is found by the index; any other, by the keys that it
-    // can have.
+    // The index shows the unfinished drains of this controller. Any other drain is found by the
+    // keys that it can have.
     let unfinished: Vec<String> =
         store.unfinished().await?.into_iter().map(|found| found.key).collect();
     let mut keys: BTreeMap<&String, Vec<String>> =
@@ -123,7 +123,7 @@ fn none(store: &Store, name: &str) -> String {
     format!("table {} has no drain of {name}", store.table())
 }
 
-/// Where was looked, and how another place is named.
+/// Returns the places that were searched, and the way to name another place.
 fn elsewhere(name: &str, looked: &BTreeSet<(String, String)>) -> String {
     let places: Vec<String> =
         looked.iter().map(|(account, region)| format!("{account}/{region}")).collect();
@@ -132,7 +132,7 @@ fn elsewhere(name: &str, looked: &BTreeSet<(String, String)>) -> String {
     format!("{places}; for another place use ACCOUNT/REGION/{name}")
 }
 
-/// The keys that a name means: itself, or those that end with it.
+/// Returns the keys that match a name: the name itself if it is a key, else those that end with it.
 fn matching(name: &str, keys: &[String]) -> Vec<String> {
     if name.contains('/') {
         return vec![name.to_owned()];
@@ -140,7 +140,7 @@ fn matching(name: &str, keys: &[String]) -> Vec<String> {
     keys.iter().filter(|key| key.rsplit('/').next() == Some(name)).cloned().collect()
 }
 
-/// The account and region of a record's key.
+/// Returns the account and region in a record's key.
 fn place(key: &str) -> Option<(String, String)> {
     let (place, _) = key.rsplit_once('/')?;
     let (account, region) = place.split_once('/')?;
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn where_was_looked_is_told() {
+    fn an_unknown_instance_is_reported_with_the_places_searched() {
         let places = |places: &[(&str, &str)]| {
             places
                 .iter()

@@ -1,5 +1,5 @@
-//! `--follow`: prints the steps of drains until they end. It only reads: a person who stops it
-//! stops no drain.
+//! `--follow`: prints the steps of drains until they end. It only reads, so interrupting it stops
+//! no drain.
 
 use crate::cli::Failure;
 use crate::cli::words::{iso, short};
@@ -17,13 +17,13 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Steps of drains that were printed.
 #[derive(Debug, Default)]
 pub struct Follow {
-    /// Last line of each drain, without its time.
+    /// Last line printed for each drain, without its time.
     said: BTreeMap<String, String>,
     ended: BTreeMap<String, Option<Outcome>>,
 }
 
 impl Follow {
-    /// Takes over records that were read, and returns the lines of those that have changed.
+    /// Stores the steps in the records that were read, and returns a line for each that changed.
     fn take(&mut self, keys: &[String], read: Vec<(String, Read)>, now: Timestamp) -> String {
         let mut lines = String::new();
         let mut read: BTreeMap<String, Read> = read.into_iter().collect();
@@ -59,7 +59,8 @@ impl Follow {
         lines
     }
 
-    /// Returns the number of drains that ended otherwise than they should.
+    /// Returns the number of drains that ended otherwise than drained, forced, cancelled or in no
+    /// cluster.
     fn bad(&self) -> usize {
         let good = |outcome: &Option<Outcome>| {
             matches!(
@@ -84,8 +85,8 @@ fn step(record: &Record) -> String {
 /// Prints the steps of drains until all of them have ended.
 ///
 /// # Errors
-/// Returns an error if the table cannot be read, or a drain ended otherwise than drained, forced or
-/// cancelled.
+/// Returns an error if the table cannot be read, or a drain ended otherwise than drained, forced,
+/// cancelled or in no cluster.
 pub async fn follow(store: &Store, keys: &[String], out: &mut dyn Write) -> Result<(), Failure> {
     let mut follow = Follow::default();
     loop {

@@ -1,4 +1,4 @@
-//! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
+//! `ecs-drain get`: lists the drains. It reads the DynamoDB table and nothing else.
 
 use crate::blind::Spot;
 use crate::cli::left::Left;
@@ -30,10 +30,9 @@ Examples:
 Fields of a selector: cluster, group, phase, stuck, outcome, origin, account, region. FIELD=PATTERN
 selects, FIELD!=PATTERN leaves out; several conditions are separated by commas.";
 
-/// How long between two looks of `--watch`.
+/// Time between two reads of `--watch`.
 const WATCH: Duration = Duration::from_secs(2);
 
-/// Which drains, and how they are shown.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct GetArgs {
@@ -55,12 +54,11 @@ pub struct GetArgs {
     /// Repeat every two seconds until interrupted
     #[arg(long, short)]
     pub watch: bool,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
 
-/// How records are shown.
+/// Format of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// One line for each drain
@@ -78,14 +76,14 @@ pub enum Output {
 /// Lists drains.
 ///
 /// # Errors
-/// The table cannot be read.
+/// Returns an error if the table cannot be read.
 pub async fn run(args: &GetArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let store = global.store(&args.table).await?;
     let screen = Screen::detect();
     loop {
         let text = match read(&store, args).await {
             Ok(records) => show(&records, args, &store, screen).await?,
-            // A look that failed for a moment does not end the watching.
+            // A transient error does not end `--watch`.
             Err(error) if args.watch && error.is_transient() => plain(&error.to_string()) + "\n",
             Err(error) => return Err(error.into()),
         };
@@ -111,7 +109,7 @@ async fn read(store: &Store, args: &GetArgs) -> Result<Vec<(String, Read)>, Stor
             store.get_many(&keys).await?
         }
     };
-    // The indexes lag: what has ended meanwhile is not shown. What cannot be read always is.
+    // The indexes lag, so drains that have ended since are removed. Unreadable records stay.
     records.retain(|(key, read)| {
         let done = matches!(read, Read::Record(record) if record.is_done());
         (args.all || !done) && args.selector.matches(key, read)
@@ -156,7 +154,7 @@ async fn show(
     Ok(paused + &table(records, args.output == Output::Wide, now, screen) + &footer)
 }
 
-/// When this was read, and who leads.
+/// Returns the time of the read and the leader of the controller.
 async fn footer(store: &Store, now: Timestamp) -> String {
     let leads = match store.leader().await {
         Ok(Some(leader)) => {
@@ -172,7 +170,7 @@ async fn footer(store: &Store, now: Timestamp) -> String {
     )
 }
 
-/// What the controller cannot read, a line each.
+/// Returns a line for each read of the controller that fails.
 fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
     let lasts = |spot: &Spot| now.duration_since(spot.since).unsigned_abs();
     match spots {
@@ -184,7 +182,7 @@ fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
     }
 }
 
-/// What is paused as a whole, a line each.
+/// Returns a line for each pause of a cluster, of an account and region, or of everything.
 fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
     let line = |(place, order): (&String, &Order)| {
         plain(&format!("paused: {}, by {order}, {} ago", called(place), age(order.at, now))) + "\n"
@@ -195,10 +193,11 @@ fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
     }
 }
 
-/// The records as JSON; one that cannot be read is there too, with the reason in its place.
+/// Returns the records as a JSON array. An unreadable record is an object with its key and the
+/// reason.
 ///
 /// # Errors
-/// A record cannot be written as JSON.
+/// Returns an error if a record cannot be written as JSON.
 pub fn json(records: &[(String, Read)]) -> Result<String, Failure> {
     Ok(quote::json(&values(records)?)? + "\n")
 }
@@ -207,10 +206,10 @@ fn values(records: &[(String, Read)]) -> Result<Vec<serde_json::Value>, serde_js
     records.iter().map(|(key, read)| value(key, read)).collect()
 }
 
-/// One record as JSON.
+/// Returns one record as JSON.
 ///
 /// # Errors
-/// It cannot be written as JSON.
+/// Returns an error if the record cannot be written as JSON.
 pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Error> {
     match read {
         Read::Record(record) => serde_json::to_value(record),
@@ -220,17 +219,17 @@ pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Er
 }
 
 const HEADINGS: [&str; 7] = ["INSTANCE", "CLUSTER", "PHASE", "AGE", "TASKS", "TARGETS", "EXPIRES"];
-/// Why the drain exists, and what comes after: shown where a drain has another origin than a
-/// lifecycle hook.
+/// Column with the origin of a drain and the future of its instance. Without `--output wide` it is
+/// shown only if a drain has another origin than a lifecycle hook.
 const ORIGIN: &str = "ORIGIN";
 const MORE_HEADINGS: [&str; 5] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "CONTROLLER"];
 const STATUS: &str = "STATUS";
-/// On a terminal with fewer columns the status has a line of its own.
+/// Terminal width, in columns, below which the status has a line of its own.
 const NARROW: u16 = 130;
-/// How far such a line is moved in.
+/// Indentation of such a line.
 const INDENT: &str = "    ";
 
-/// The records as a table, in the order given.
+/// Returns the records as a table, in the order given.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
     let below = screen.width.filter(|width| *width < NARROW && !wide);
     let columns = Columns {
@@ -258,7 +257,7 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     }
     let text = table.trim_fmt();
     let mut lines = text.lines().map(str::trim_end);
-    // A heading set off by colour is set off after the widths are counted.
+    // The heading gets its escape sequences after the column widths are computed.
     let mut shown = screen.heading(lines.next().unwrap_or_default()) + "\n";
     for (line, (_, read)) in lines.zip(records) {
         shown.push_str(line);
@@ -273,7 +272,7 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     shown
 }
 
-/// Which columns there are beside [`HEADINGS`].
+/// Optional columns, in addition to [`HEADINGS`].
 #[derive(Clone, Copy)]
 struct Columns {
     origin: bool,
@@ -310,7 +309,7 @@ fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> 
     row
 }
 
-/// A record that shows nothing but its key.
+/// Returns the row of an unreadable record, of which only the key is known.
 fn unread(key: &str, columns: Columns) -> Vec<String> {
     let mut parts = key.split('/');
     let (account, region) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -326,7 +325,7 @@ fn unread(key: &str, columns: Columns) -> Vec<String> {
     row
 }
 
-/// The phase; once it is done, how it ended.
+/// Returns the phase, with the outcome if the drain is done.
 fn phase(record: &Record) -> String {
     match record.outcome() {
         Some(outcome) => format!("Done: {outcome}"),
@@ -334,7 +333,7 @@ fn phase(record: &Record) -> String {
     }
 }
 
-/// Why the drain exists and, where no hook holds the instance, what comes after.
+/// Returns the origin of the drain and, if no hook holds the instance, the future of the instance.
 fn origin(record: &Record) -> String {
     match (record.then, &record.lifecycle) {
         (Some(then), None) => format!("{}, {}", record.origin.name(), then.name()),
@@ -342,15 +341,16 @@ fn origin(record: &Record) -> String {
     }
 }
 
-/// How many tasks and targets were left when the record was written; `?`: not read yet.
+/// Returns the numbers of tasks and targets that were left when the record was written; `?`: not
+/// read yet.
 fn left(record: &Record) -> (String, String) {
     let shown = |count: Option<u32>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let left = Left::of(record);
     (shown(left.tasks), shown(left.targets))
 }
 
-/// What a drain waits for, in one line: whether it is stuck, and what went wrong if a step fails
-/// again and again. Nothing for one that was drained.
+/// Returns the reason for which a drain waits, in one line, with the time for which it is stuck and
+/// the last error of a step that fails repeatedly. For the outcome `Drained` the text is empty.
 fn status(read: &Read, now: Timestamp) -> String {
     let record = match read {
         Read::Record(record) => record,
@@ -379,7 +379,7 @@ fn status(read: &Read, now: Timestamp) -> String {
     format!("{stuck}{message}{failed}{more}")
 }
 
-/// `once`, `3 times`.
+/// Returns a count in words: `once`, `3 times`.
 pub fn times(n: u32) -> String {
     if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
@@ -436,13 +436,13 @@ mod tests {
     }
 
     #[test]
-    fn where_a_drain_has_another_origin_it_is_shown() {
+    fn an_origin_other_than_a_hook_has_a_column() {
         let screen = Screen { width: Some(120), colour: false, terminal: true };
         compare("get-origin-120", &table(&[asked(), waiting()], false, now(), screen));
     }
 
     #[test]
-    fn what_the_controller_cannot_read_is_said_with_for_how_long_and_why() {
+    fn a_failing_read_is_printed_with_its_duration_and_error() {
         let spot = Spot {
             place: "account 123456789012, region eu-west-1".to_owned(),
             what: crate::blind::What::Queue,
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_paused_as_a_whole_is_said_first() {
+    fn each_pause_of_a_place_has_a_line() {
         let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: now() };
         let places =
             ["*", "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
@@ -472,7 +472,7 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
     }
 
     #[test]
-    fn more_columns() {
+    fn wide_output_has_more_columns() {
         compare("get-wide", &table(&records(), true, now(), Screen::default()));
     }
 

@@ -1,5 +1,5 @@
-//! `ecs-drain healthcheck`: what a container's health check runs. It asks the controller beside it,
-//! and needs no shell and no curl in the image.
+//! `ecs-drain healthcheck`: the command of a container health check. It sends one HTTP request to
+//! the controller, so the image needs neither a shell nor curl.
 
 use crate::cli::{Failure, Global};
 use crate::config::Given;
@@ -19,13 +19,12 @@ Examples:
 Use the first as a container health check. A controller that is not ready, for example without its table,
 still sends heartbeats: a restart does not help.";
 
-/// How long an answer may take.
+/// Time limit for the answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How much of an answer is read.
+/// Most bytes that are read of an answer.
 const MOST: u64 = 64 * 1024;
 
-/// Whom to ask, and what.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HealthcheckArgs {
@@ -37,10 +36,11 @@ pub struct HealthcheckArgs {
     pub ready: bool,
 }
 
-/// Asks.
+/// Requests `/healthz` or `/readyz` of the controller, and prints the answer.
 ///
 /// # Errors
-/// There is nothing to ask, it does not answer, or it does not say that it is fine.
+/// Returns an error if no address is configured, the controller does not answer in time, or its
+/// status is not 200.
 pub async fn run(
     args: &HealthcheckArgs,
     global: &Global,
@@ -70,7 +70,7 @@ pub async fn run(
     }
 }
 
-/// Where something that listens on every interface can be reached.
+/// Returns the loopback address for a listener on every interface, and any other address unchanged.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
@@ -79,7 +79,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// One GET, in the version of HTTP that ends an answer with its connection: status and body.
+/// Sends one GET and returns status and body. HTTP/1.0, since there the end of the connection ends
+/// the answer.
 async fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;

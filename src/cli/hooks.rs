@@ -1,8 +1,8 @@
-//! `ecs-drain hooks`: the groups of the configuration and their lifecycle hooks, and what puts the
-//! ecs-drain hook there.
+//! `ecs-drain hooks`: lists the groups of the configuration with their lifecycle hooks, and prints
+//! commands or template resources that add or correct the ecs-drain hook.
 //!
-//! It changes nothing itself: a hook belongs to whatever made its group, and a template that does
-//! not know of it would take it away again.
+//! It changes nothing itself: a hook belongs to the template or tool that made its group, and a
+//! template without the hook would remove it again.
 
 use crate::aws::{self, Environment, GroupView, HookView};
 use crate::cli::{Failure, Global};
@@ -38,7 +38,6 @@ pub enum Print {
     None,
 }
 
-/// Which groups.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HooksArgs {
@@ -50,7 +49,7 @@ pub struct HooksArgs {
     pub print: Print,
 }
 
-/// One group.
+/// Row of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     region: String,
@@ -86,7 +85,8 @@ impl State {
 /// Lists groups and hooks.
 ///
 /// # Errors
-/// The configuration is refused, something could not be read, or a group is not as it should be.
+/// Returns an error if the configuration is refused, a read fails, no group was found, or a group
+/// has a missing or misconfigured hook.
 pub async fn run(args: &HooksArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let config = global.load(&Given::default())?;
     let wanted =
@@ -143,7 +143,7 @@ fn row(region: &str, group: &GroupView, hooks: &[HookView], ours: &BTreeSet<Stri
     }
 }
 
-/// What is not as it should be.
+/// Returns the faults of a hook in words, or `None` if it has none.
 fn wrong(hook: &HookView) -> Option<String> {
     let words = |fault| match fault {
         Fault::HoldsLaunches => "it is a hook for launches".to_owned(),
@@ -156,7 +156,8 @@ fn wrong(hook: &HookView) -> Option<String> {
     (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
-/// What puts a row right; nothing for one that is, or that only a person can.
+/// Returns the command or resource that adds or corrects the hook. It returns `None` if the hook is
+/// correct, or if there are several, since a person must choose which one stays.
 fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
     let hook = match &row.state {
         State::Missing => first,
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_printed_in_the_language_that_is_asked_for() {
+    fn a_missing_hook_is_printed_in_the_requested_format() {
         let missing = of("it's web", &[]);
         let print = |how| fix(&missing, "ecs-drain", how).unwrap_or_default();
         assert_eq!(
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_to_do() {
+    fn the_page_lists_hooks_and_warns_before_one_is_deleted() {
         let rows = [
             of("web", &[hook("ecs-drain")]),
             of("batch", &[hook("ecs-drain"), hook("ecs-drain-2")]),

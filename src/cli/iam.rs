@@ -1,4 +1,4 @@
-//! `ecs-drain iam`: the least IAM policy for a configuration.
+//! `ecs-drain iam`: prints the least IAM policy for a configuration.
 
 use crate::cli::{Failure, Global, TableArgs};
 use crate::iam::{May, Verb, Whom, policy, subject};
@@ -25,7 +25,7 @@ cluster. It does not have the end of a drain: an operator who may drain may also
 instance, if the controller may. With --clusters, instances in no cluster are out of reach, and only these
 clusters can be paused.";
 
-/// For whom a policy is printed.
+/// Identity that a policy is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum For {
     /// The process of `ecs-drain run`
@@ -41,7 +41,6 @@ pub enum For {
     Init,
 }
 
-/// Which policy.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct IamArgs {
@@ -68,7 +67,6 @@ pub struct IamArgs {
     /// Operators: only these clusters; names, or patterns such as 'web-*'
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = cluster)]
     pub clusters: Vec<String>,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
@@ -81,8 +79,8 @@ fn account(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a cluster's name and IAM's wildcards are made of. (Source: ECS API reference,
-/// CreateCluster, `clusterName`.)
+/// Checks that a text has only the characters of a cluster's name and IAM's wildcards. (Source: ECS
+/// API reference, CreateCluster, `clusterName`.)
 fn cluster(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_*?".contains(c)) {
         Ok(text.to_owned())
@@ -92,11 +90,11 @@ fn cluster(text: &str) -> Result<String, String> {
     }
 }
 
-/// Prints it.
+/// Prints the policy.
 ///
 /// # Errors
-/// The configuration is refused, no scope has that role, the table's region is not known, or an
-/// option goes with another policy.
+/// Returns an error if the configuration is refused, no scope has the role, the table's region is
+/// not known, or an option belongs to another policy.
 pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let config = global.load(&args.table.given())?;
     let may = May { verbs: args.may.iter().copied().collect(), clusters: args.clusters.clone() };
@@ -134,8 +132,8 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
         (None, For::Reader) => Whom::Reader,
         (None, For::Init) => Whom::Init,
     };
-    // Any region will do where the policy has no table in it; where it has, a wrong one would allow
-    // nothing.
+    // A policy without the table needs no region. In a policy with the table, a wrong region would
+    // allow nothing.
     let region = config.table.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
     let region = match (region, whom) {
         (Some(region), _) => region,

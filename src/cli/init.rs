@@ -1,4 +1,4 @@
-//! `ecs-drain init`: create the table, or check it.
+//! `ecs-drain init`: creates the table, or checks it.
 
 use crate::cli::{Failure, Global, TableArgs};
 use crate::store::TableOptions;
@@ -13,7 +13,6 @@ Examples:
 
 Running it again changes nothing. The table is billed on demand; finished records expire by DynamoDB's TTL.";
 
-/// What to do about the table.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InitArgs {
@@ -23,7 +22,6 @@ pub struct InitArgs {
     /// Turn on deletion protection for the new table
     #[arg(long, conflicts_with = "check")]
     pub deletion_protection: bool,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
@@ -31,7 +29,7 @@ pub struct InitArgs {
 /// Creates or checks the table.
 ///
 /// # Errors
-/// The table cannot be created, or is not as it must be.
+/// Returns an error if the table cannot be created, or is missing or wrong.
 pub async fn run(args: &InitArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let store = global.store(&args.table).await?;
     if args.check {

@@ -1,5 +1,5 @@
-//! Tasks and load balancer targets that are still on an instance, as its record last had them.
-//! A count that was never read is not 0.
+//! Counts the tasks and load balancer targets that are still on an instance, according to its
+//! record. A count that was never read is not 0.
 
 use crate::cli::words::length;
 use ecs_drain_state::why::Span;
@@ -12,15 +12,16 @@ use std::time::Duration;
 pub struct Left {
     /// Tasks that the drain waits for.
     pub tasks: Option<u32>,
-    /// Targets that a load balancer still has.
+    /// Load balancer targets that are left.
     pub targets: Option<u32>,
-    /// Targets that have to be gone before the instance is released, read or not.
+    /// Number of targets in the record that must be gone before the instance is released, whether
+    /// or not their state was read.
     pub known: usize,
 }
 
 impl Left {
-    /// Reads the counts of a record. Targets are read once no task is left, so that their count is
-    /// 0 before.
+    /// Reads the counts of a record. Known targets are read only once no task is left: until
+    /// then the count 0 in the record means that they were not read.
     pub fn of(record: &Record) -> Left {
         let known = record.obligations.len();
         let (tasks_read, targets_read) = match record.phase() {
@@ -28,7 +29,8 @@ impl Left {
             Phase::Deregistering => (false, known == 0),
             Phase::Waiting => (record.shown.why != "Unknown", known == 0),
             Phase::Verifying => (true, true),
-            // Everything was seen gone where the drain ended as Drained, and only there.
+            // With these outcomes the counts are final. With any other, tasks and targets may be
+            // left.
             Phase::Completing | Phase::Returning | Phase::Done => match ended(record) {
                 Some(Outcome::Drained | Outcome::NotInCluster | Outcome::InstanceGone) => {
                     (true, true)
@@ -44,12 +46,13 @@ impl Left {
         }
     }
 
-    /// The tasks in words: `3`, or that they were not read.
+    /// Returns the number of tasks, such as `3`, or that they were not read.
     pub fn tasks(&self) -> String {
         self.tasks.map_or_else(|| "not read yet".to_owned(), |count| count.to_string())
     }
 
-    /// The targets in words: `1`, or that they were not checked, with how many are known.
+    /// Returns the number of targets, such as `1`, or that they were not checked, with the number
+    /// of known targets.
     pub fn targets(&self) -> String {
         match (self.targets, self.known) {
             (Some(count), _) => count.to_string(),
@@ -67,7 +70,7 @@ fn was_in(record: &Record, phase: Phase) -> bool {
     record.history.iter().any(|event| event.phase == phase)
 }
 
-/// The names, and how many there are beside them.
+/// Returns the names, and the number of further ones of `count`.
 pub fn names(names: &[String], count: u32) -> Vec<String> {
     let mut shown = names.to_vec();
     let beside = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
@@ -77,7 +80,7 @@ pub fn names(names: &[String], count: u32) -> Vec<String> {
     shown
 }
 
-/// A target with its deregistration delay, and how much of that is left.
+/// Returns a target with its deregistration delay, and the time that is left of it.
 pub fn target(one: &Obligation, record: &Record, now: Timestamp) -> String {
     let Some(delay) = one.delay_seconds else { return one.to_string() };
     let drains = record.shown.targets_left_count > 0 && !record.is_done();

@@ -1,28 +1,27 @@
-//! The command line. Nothing here decides anything about a drain: `run` hands a validated
-//! configuration to the controller, some commands read the table, and those that ask for something
-//! write requests to it, which the controller carries out.
+//! The command line. It makes no decision about a drain: `run` passes a validated configuration to
+//! the controller, some commands read the table, and others write requests to it, which the
+//! controller carries out.
 //!
 //! | file | command |
 //! | --- | --- |
 //! | [`run`] | the controller |
-//! | [`demo`] | the controller against a simulated AWS |
 //! | [`init`] | create or check the table |
 //! | [`get`] | the drains, as a table |
 //! | [`describe`] | everything about one instance |
-//! | [`sheet`], [`left`], [`options`] | one drain on a page; what is left; commands that can be used now |
-//! | [`find`], [`selector`] | the record of an instance; a choice among drains, and their order |
-//! | [`drain`], [`select`] | ask for instances to be drained; which ones are meant |
+//! | [`sheet`], [`left`], [`options`] | one drain on a page; its tasks and targets; commands that can be used now |
+//! | [`find`], [`selector`] | the record of an instance; conditions on drains, and their order |
+//! | [`drain`], [`select`] | request drains; the instances that its arguments select |
 //! | [`orders`], [`pause`] | cancel, extend, retry, force; pause and resume |
-//! | [`asking`], [`byhand`] | write requests and wait for the answers; the `aws` commands where no controller runs |
+//! | [`asking`], [`byhand`] | write requests and wait for the answers; `aws` commands while no controller runs |
 //! | [`follow`] | print the steps of drains until they end |
-//! | [`confirm`], [`who`] | ask on the terminal first; who asks |
+//! | [`confirm`], [`who`] | confirmation on the terminal; identity of the requester |
 //! | [`config`] | check a configuration, print an example or the reference |
-//! | [`doctor`], [`hooks`] | whether a configuration can work; which groups have the hook |
-//! | [`healthcheck`] | for container engines: does the process beside this one live |
+//! | [`doctor`], [`hooks`] | check a configuration against AWS; list groups and their hooks |
+//! | [`healthcheck`] | a container's health check |
 //! | [`iam`] | the least IAM policy for a configuration |
-//! | [`completions`] | for shells |
-//! | [`failure`] | how a command fails, and its exit code |
-//! | [`out`] | the one way to standard output |
+//! | [`completions`] | shell completions |
+//! | [`failure`] | error messages and exit codes |
+//! | [`out`] | standard output, without control characters from outside |
 //! | [`words`], [`yaml`] | times, widths and colour; JSON as YAML |
 
 pub mod asking;
@@ -100,15 +99,13 @@ Colour: on a terminal, unless NO_COLOR is set. Width: COLUMNS, else the terminal
 #[derive(Debug, Parser)]
 #[command(name = "ecs-drain", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
-    /// Global options.
     #[command(flatten)]
     pub global: Global,
-    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Flags of every command.
+/// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
@@ -129,7 +126,6 @@ pub struct Global {
     pub log_format: Format,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller until SIGTERM
@@ -171,7 +167,7 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// The table, and the controller whose records are meant. They replace a configuration file.
+/// Options that name the table and the controller. They replace a configuration file.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Table options")]
 pub struct TableArgs {
@@ -187,7 +183,7 @@ pub struct TableArgs {
 }
 
 impl TableArgs {
-    /// The single values that win over a file.
+    /// Returns the values that override the configuration file.
     pub fn given(&self) -> Given {
         Given {
             controller: self.controller.clone(),
@@ -199,7 +195,8 @@ impl TableArgs {
 }
 
 impl Global {
-    /// Where the configuration is, if there is one. A named file wins over inline text.
+    /// Returns the source of the configuration, if there is one. A named file wins over inline
+    /// text.
     pub fn source(&self) -> Option<Source> {
         match &self.config {
             Some(path) => Some(Source::File(path.clone())),
@@ -210,16 +207,16 @@ impl Global {
         }
     }
 
-    /// The whole configuration.
+    /// Loads the whole configuration.
     ///
     /// # Errors
-    /// There is none, or it is refused.
+    /// Returns an error if there is no configuration, or it is refused.
     pub fn load(&self, given: &Given) -> Result<Config, ConfigError> {
         Config::load(&self.source().ok_or_else(ConfigError::absent)?, given)
     }
 
-    /// The table, and the controller's name: from the configuration if there is one, else from
-    /// flags and defaults.
+    /// Returns the controller's name and the table: from the configuration if there is one, else
+    /// from flags and defaults.
     fn table(&self, args: &TableArgs) -> Result<(String, Table), ConfigError> {
         match self.source() {
             Some(source) => {
@@ -229,12 +226,12 @@ impl Global {
         }
     }
 
-    /// The store in that table.
+    /// Connects to the table.
     async fn store(&self, args: &TableArgs) -> Result<Store, Failure> {
         Ok(self.connect(args).await?.1)
     }
 
-    /// The SDK's configuration for that table's region, and the store in it.
+    /// Returns the SDK's configuration for the table's region, and the store of the table.
     async fn connect(&self, args: &TableArgs) -> Result<(SdkConfig, Store), Failure> {
         let (controller, table) = self.table(args)?;
         let sdk = Environment::default().load(table.region.as_deref()).await;
@@ -248,10 +245,10 @@ impl Global {
     }
 }
 
-/// Starts the log as the arguments say.
+/// Starts the log with the level and format of the arguments.
 ///
 /// # Errors
-/// The filter is none.
+/// Returns an error if the filter does not parse.
 pub fn start_log(cli: &Cli) -> Result<(), Failure> {
     let verbosity = if matches!(cli.command, Command::Run(_)) {
         Verbosity::Service
@@ -262,10 +259,10 @@ pub fn start_log(cli: &Cli) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Does what the arguments say.
+/// Runs the command of the arguments.
 ///
 /// # Errors
-/// Why it could not be done.
+/// Returns an error if the command fails.
 pub fn execute(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
     let out = &mut Out::new(std::io::stdout(), std::io::stdout().is_terminal());
@@ -286,16 +283,16 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(&command, &global, out),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, &global, out)),
         Command::Iam(args) => iam::run(&args, &global, out),
-        // A script for a shell, all of it this program's own.
+        // The script has no text from outside, so it needs no cleaning by `Out`.
         Command::Completions(args) => completions::run(&args, &mut std::io::stdout()),
     }
 }
 
-/// Runs a future on a runtime of one thread: what is tested is what runs.
+/// Runs a future on a runtime of one thread, as the tests do.
 fn block_on(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = LocalSet::new().block_on(&runtime, future);
-    // A blocking call that hangs (name resolution) must not hold up the end.
+    // A blocking call that hangs, such as name resolution, must not delay the exit.
     runtime.shutdown_background();
     done
 }
@@ -311,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn each_command_teaches_itself() {
+    fn each_command_has_a_description() {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{} says nothing of itself", command.get_name());
         }

@@ -1,5 +1,5 @@
-//! Commands that an operator can use on one drain now. `describe` prints them; the controller
-//! would carry out each of them on the record that is shown.
+//! Lists the commands that an operator can use on one drain now. `describe` prints them. The
+//! controller would carry out each of them on the record that is shown.
 
 use crate::cli::TableArgs;
 use crate::cli::pause::called;
@@ -8,7 +8,7 @@ use crate::store::pauses::{EVERYTHING, Pauses, place};
 use ecs_drain_state::{Phase, Record};
 use jiff::SignedDuration;
 
-/// Less time than this between a deadline and the hook's expiry leaves no later deadline.
+/// Least time between a deadline and the hook's expiry for which `extend` is offered.
 const LEAST: SignedDuration = SignedDuration::from_mins(15);
 
 /// A command, and its effect.
@@ -25,9 +25,9 @@ pub struct Choice {
 pub struct Flags(String);
 
 impl Flags {
-    /// The flags for a record's controller, where this command runs with `controller`.
+    /// Returns the flags for a record's controller. `controller` is the one that this command uses.
     ///
-    /// A value that the environment gives is found again without a flag.
+    /// A value that is also in the environment needs no flag.
     pub fn new(given: &TableArgs, record: &Record, controller: &str) -> Flags {
         let mut flags = String::new();
         let mut flag = |name: &str, variable: &str, value: Option<&str>| {
@@ -44,7 +44,7 @@ impl Flags {
     }
 }
 
-/// Returns the commands that make sense for a drain, the mildest first.
+/// Returns the commands for a drain in its present state, the mildest first.
 pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
     if record.is_done() {
         return Vec::new();
@@ -111,7 +111,8 @@ pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
     choices
 }
 
-/// The pauses of clusters, of the account and region, or of everything that stop this drain.
+/// Returns the pauses that apply to this drain: of its clusters, of its account and region, or of
+/// everything.
 fn paused_places(record: &Record, pauses: &Pauses) -> Vec<String> {
     let clusters = record
         .container_instances
@@ -182,8 +183,8 @@ mod tests {
         assert_eq!(Flags::new(&TableArgs::default(), &record(waiting()), "default").0, "");
     }
 
-    /// Every phase of every sample: a command that is printed is one that the program takes, and
-    /// that the controller does not refuse.
+    /// Tries every phase of every sample: the program parses each printed command, and the
+    /// controller does not refuse it.
     #[test]
     fn a_command_that_is_printed_is_carried_out() {
         let mut tried = 0;

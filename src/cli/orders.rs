@@ -1,5 +1,5 @@
-//! `ecs-drain cancel`, `extend`, `retry`, `force`: what can be asked of a drain that is under way.
-//! They need no configuration file.
+//! `ecs-drain cancel`, `extend`, `retry`, `force`: requests for a drain that is under way. They
+//! need no configuration file.
 
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::io::Write;
 use std::time::Duration;
 
-/// What `cancel --help` says at its end.
+/// Last part of `cancel --help`.
 pub const CANCEL: &str = "\
 Examples:
   ecs-drain cancel i-0123456789abcdef0
@@ -28,7 +28,7 @@ DRAINING, the container instance becomes ACTIVE again; a DRAINING that others se
 that already terminates the instance cannot be stopped by any API: pause the drain, extend its
 deadline, or force it.";
 
-/// What `retry --help` says at its end.
+/// Last part of `retry --help`.
 pub const RETRY: &str = "\
 Examples:
   ecs-drain retry i-0123456789abcdef0
@@ -52,7 +52,7 @@ Releases the instance now, with everything that still runs on it; the outcome is
 is required and saved in the record. The command first shows what it cuts and asks; scripts pass
 --yes.";
 
-/// Drains to cancel or to retry.
+/// Arguments of `cancel` and `retry`.
 #[derive(Debug, Args)]
 pub struct InstancesArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
@@ -64,12 +64,10 @@ pub struct InstancesArgs {
     /// Reason, saved in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// How it is asked.
     #[command(flatten)]
     pub ask: AskArgs,
 }
 
-/// Which deadlines to move.
 #[derive(Debug, Args)]
 #[command(after_help = EXTEND, group = ArgGroup::new("when").required(true).args(["by", "until"]))]
 pub struct ExtendArgs {
@@ -85,12 +83,10 @@ pub struct ExtendArgs {
     /// Reason, saved in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// How it is asked.
     #[command(flatten)]
     pub ask: AskArgs,
 }
 
-/// Which instance to let go.
 #[derive(Debug, Args)]
 #[command(after_help = FORCE)]
 pub struct ForceArgs {
@@ -106,15 +102,14 @@ pub struct ForceArgs {
     /// Print the steps of the drain until it ends
     #[arg(long)]
     pub follow: bool,
-    /// How it is asked.
     #[command(flatten)]
     pub ask: AskArgs,
 }
 
-/// Cancels drains, or tries them again.
+/// Requests `cancel` or `retry` for each instance.
 ///
 /// # Errors
-/// It cannot be asked, or is refused.
+/// Returns an error if a request cannot be made, is refused, or is not answered.
 pub async fn simple(
     what: What,
     args: &InstancesArgs,
@@ -126,10 +121,10 @@ pub async fn simple(
     if args.follow { follow(&desk.store, &asked, out).await } else { Ok(()) }
 }
 
-/// Moves deadlines.
+/// Requests later deadlines.
 ///
 /// # Errors
-/// It cannot be asked, or is refused.
+/// Returns an error if a request cannot be made, is refused, or is not answered.
 pub async fn extend(
     args: &ExtendArgs,
     global: &Global,
@@ -145,7 +140,7 @@ pub async fn extend(
     Ok(())
 }
 
-/// A deadline that much later: counted from now, if it has passed.
+/// Returns a deadline that is later by `by`. If the deadline has passed, it counts from now.
 fn later_by(deadline: Option<Timestamp>, by: Duration, now: Timestamp) -> Timestamp {
     let from = deadline.filter(|deadline| *deadline > now).unwrap_or(now);
     ecs_drain_state::record::later(
@@ -154,10 +149,11 @@ fn later_by(deadline: Option<Timestamp>, by: Duration, now: Timestamp) -> Timest
     )
 }
 
-/// Lets an instance go.
+/// Requests the release of an instance with everything that still runs on it.
 ///
 /// # Errors
-/// It is not confirmed, cannot be asked, or is refused.
+/// Returns an error if the operator does not confirm, or the request cannot be made, is refused, or
+/// is not answered.
 pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     if args.reason.trim().is_empty() {
         return Err(Failure::usage(
@@ -179,7 +175,8 @@ pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Re
     if args.follow { follow(&desk.store, &[key], out).await } else { Ok(()) }
 }
 
-/// Returns what a forced release cuts, what was not checked, and how old the data is.
+/// Returns the tasks and targets that a forced release cuts, the counts that were not checked, and
+/// the age of the data.
 fn warning(record: &Record, now: Timestamp) -> String {
     let (left, shown) = (Left::of(record), &record.shown);
     let list = |names: &[String], count: u32| -> String {
@@ -225,11 +222,12 @@ fn warning(record: &Record, now: Timestamp) -> String {
     )
 }
 
-/// Makes the same request for each instance, and returns the keys of their records. An instance
-/// without a drain is reported, and does not stop the others.
+/// Makes a request for each instance, and returns the keys of their records. An instance without a
+/// drain is reported, and the others are still requested.
 ///
 /// # Errors
-/// It cannot be asked, is refused, or one has no drain.
+/// Returns an error if a request cannot be made, is refused, or is not answered, or if an instance
+/// has no drain.
 pub(super) async fn each(
     desk: &Desk,
     instances: &[String],
@@ -262,7 +260,7 @@ pub(super) async fn each(
     }
 }
 
-/// The records of instances, or why one cannot be asked about.
+/// Reads the record of each instance, or the reason why no request can be made for it.
 async fn subjects(
     desk: &Desk,
     instances: &[String],
@@ -293,7 +291,7 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn what_is_taken_and_what_is_not() {
+    fn commands_take_complete_arguments_only() {
         let lines = [
             ("cancel i-1 i-2 --reason x", true),
             ("cancel", false),

@@ -1,29 +1,29 @@
-//! What every command prints goes through here, so that nothing from outside can steer the terminal
-//! of whoever reads it: what stands in the table, in AWS's answers, in names. Line breaks pass;
-//! where a text from outside is part of a line, [`plain`](crate::quote::plain) takes its own away
-//! first.
+//! Cleans the output of every command, so that no text from outside (the table, AWS's answers,
+//! names) can control the reader's terminal. Line breaks pass. If a text from outside is part of a
+//! line, [`plain`](crate::quote::plain) removes its line breaks first.
 
 use crate::quote::steers;
 use std::io::{self, Write};
 
-/// Sets a heading off.
+/// Escape sequence that begins a bold heading.
 pub const BOLD: &str = "\u{1b}[1m";
-/// Ends that.
+/// Escape sequence that ends a bold heading.
 pub const USUAL: &str = "\u{1b}[0m";
-/// Home, and clear what is below: the next page of `get --watch`.
+/// Escape sequence that moves the cursor home and clears the screen below, for the next page of
+/// `get --watch`.
 pub const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
-/// Standard output, or what stands for it.
+/// Standard output, or a writer in its place.
 pub struct Out<W> {
     to: W,
-    /// Whether it is a terminal, to which this program's own sequences may go.
+    /// True for a terminal, which gets the program's own escape sequences.
     terminal: bool,
-    /// The beginning of a character whose end has not come yet.
+    /// First bytes of a character whose last bytes were not written yet.
     part: Vec<u8>,
 }
 
 impl<W: Write> Out<W> {
-    /// Writes there; this program's own sequences only to a terminal.
+    /// Creates a cleaner in front of `to`. Only a terminal gets the program's own escape sequences.
     pub fn new(to: W, terminal: bool) -> Out<W> {
         Out { to, terminal, part: Vec::new() }
     }
@@ -50,7 +50,7 @@ impl<W: Write> Write for Out<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.part.extend_from_slice(bytes);
         let whole = match std::str::from_utf8(&self.part) {
-            // The rest comes with the next write.
+            // The rest of the character arrives with the next write.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Ok(_) | Err(_) => self.part.len(),
         };
@@ -79,11 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_written_as_spaces() {
+    fn control_characters_are_written_as_spaces() {
         let text = "one\n\u{1b}[2Jtwo\u{202e}\u{7}\u{9b}3J\r\n";
         assert_eq!(written(&[text.as_bytes()], false), "one\n [2Jtwo   3J \n");
         assert_eq!(written(&[text.as_bytes()], true), "one\n [2Jtwo   3J \n");
-        // However it is cut.
+        // In pieces of one byte.
         let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
         assert_eq!(written(&bytes, false), "one\n [2Jtwo   3J \n");
     }

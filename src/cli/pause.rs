@@ -1,6 +1,6 @@
-//! `ecs-drain pause` and `resume`, for an incident. An instance's drain is paused by a request; a
-//! cluster, an account and region, or everything by an item of its own, which needs no controller
-//! to be written.
+//! `ecs-drain pause` and `resume`, for an incident. A request pauses the drain of an instance. A
+//! pause of a cluster, of an account and region, or of everything is an item of its own in the
+//! table, which can be written while no controller runs.
 
 use crate::aws::{self, Environment};
 use crate::cli::asking::{AskArgs, Desk};
@@ -35,25 +35,21 @@ Examples:
 
 Each pause is separate: an instance that is paused by its id stays paused when its cluster is resumed.";
 
-/// What to pause.
 #[derive(Debug, Args)]
 #[command(after_help = PAUSE)]
 pub struct PauseArgs {
-    /// What.
     #[command(flatten)]
     pub place: PlaceArgs,
 }
 
-/// What to resume.
 #[derive(Debug, Args)]
 #[command(after_help = RESUME)]
 pub struct ResumeArgs {
-    /// What.
     #[command(flatten)]
     pub place: PlaceArgs,
 }
 
-/// An instance, a cluster, or everything.
+/// Arguments of `pause` and `resume`: instances, clusters, or everything.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).args(["instances", "cluster", "everything"]))]
 pub struct PlaceArgs {
@@ -70,18 +66,18 @@ pub struct PlaceArgs {
     /// Reason, shown with the pause
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// How it is asked.
     #[command(flatten)]
     pub ask: AskArgs,
 }
 
-/// Pauses an instance, a cluster, or everything.
+/// Pauses instances, clusters, or everything.
 ///
 /// # Errors
-/// It cannot be asked, or is refused.
+/// Returns an error if a pause cannot be written, or a request cannot be made, is refused, or is
+/// not answered.
 pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let args = &args.place;
-    // Whatever may be wrong with a name is found before anything is written.
+    // All names are checked before the first pause is written.
     let mut places = if args.everything { vec![EVERYTHING.to_owned()] } else { Vec::new() };
     for cluster in &args.cluster {
         places.extend(clusters(cluster, args, global).await?);
@@ -99,10 +95,11 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-/// Resumes an instance, a cluster, or everything.
+/// Resumes instances, clusters, or everything.
 ///
 /// # Errors
-/// It cannot be asked, is refused, or is not paused.
+/// Returns an error if a cluster is not paused, a pause cannot be deleted, or a request cannot be
+/// made, is refused, or is not answered.
 pub async fn resume(
     args: &ResumeArgs,
     global: &Global,
@@ -128,7 +125,7 @@ pub async fn resume(
     }
 }
 
-/// A place in a sentence.
+/// Returns the words for a place in a sentence.
 pub(super) fn called(place: &str) -> String {
     match (place, place.strip_suffix("/*")) {
         (EVERYTHING, _) => "everything".to_owned(),
@@ -137,7 +134,7 @@ pub(super) fn called(place: &str) -> String {
     }
 }
 
-/// The places that are paused and meant.
+/// Returns the paused places that the names match.
 fn paused(pauses: &Pauses, wanted: &[String]) -> Result<BTreeSet<String>, Failure> {
     let mut places = BTreeSet::new();
     for name in wanted {
@@ -157,7 +154,7 @@ fn paused(pauses: &Pauses, wanted: &[String]) -> Result<BTreeSet<String>, Failur
     Ok(places)
 }
 
-/// The places that a cluster's name, or pattern, stands for.
+/// Returns the places that a cluster's name or pattern matches.
 async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<String>, Failure> {
     let parts: Vec<&str> = name.split('/').collect();
     if parts.len() == 3 && is_place(name) {
@@ -180,7 +177,7 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
     for scope in &config.scopes {
         match found(scope, &wanted).await {
             Ok(found) => places.extend(found),
-            // A region that is away must not keep the others from being paused.
+            // A region that cannot be read must not prevent a pause in the others.
             Err(error) => {
                 unread.push(format!("region {}: {}", scope.region, plain(&chain(&error))))
             }
@@ -202,7 +199,7 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
     Ok(places.into_iter().collect())
 }
 
-/// The places of the clusters of a scope that are wanted.
+/// Reads the clusters of a scope, and returns the places of those that match.
 async fn found(scope: &Scope, wanted: &Patterns) -> Result<Vec<String>, aws::AwsError> {
     let session = aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await?;
     let all = session.ecs.list_clusters().await?;

@@ -1,4 +1,4 @@
-//! `ecs-drain run`: the controller, until it is told to stop.
+//! `ecs-drain run`: runs the controller until SIGTERM or SIGINT.
 
 use crate::aws::Environment;
 use crate::cli::config::{of_scope, stray_variables};
@@ -19,7 +19,6 @@ Examples:
 At SIGTERM or SIGINT it finishes the work in hand within `shutdown` (20 s), gives the lease back, and
 exits with 0. A second signal stops it at once; the table has everything that the next process needs.";
 
-/// How to run the controller.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
@@ -49,16 +48,15 @@ pub struct RunArgs {
         value_parser = BoolishValueParser::new()
     )]
     pub cloudwatch_metrics: Option<bool>,
-    /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
 }
 
 impl RunArgs {
-    /// The single values that win over the file.
+    /// Returns the values that override the configuration file.
     fn given(&self) -> Given {
-        // The name that the tool before this one knew: whatever its value is, nothing may be
-        // changed.
+        // DRYRUN is the variable of the tool that ecs-drain replaces. With any value, nothing may
+        // be changed.
         let dry_run = if std::env::var_os("DRYRUN").is_some() { Some(true) } else { self.dry_run };
         let listen = self.listen.clone().filter(|address| !address.is_empty());
         Given { dry_run, listen, cloudwatch_metrics: self.cloudwatch_metrics, ..self.table.given() }
@@ -68,7 +66,7 @@ impl RunArgs {
 /// Runs the controller.
 ///
 /// # Errors
-/// The configuration is refused, or the controller ended by itself.
+/// Returns an error if the configuration is refused, or the controller ends by itself.
 pub async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
     let config = global.load(&args.given())?;
     let stop = stop_signal()?;
@@ -91,7 +89,7 @@ pub async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
         .map_err(|error| Failure::because(&error))
 }
 
-/// Resolves at the first SIGTERM or SIGINT; the second ends the process.
+/// Returns a future that resolves at the first SIGTERM or SIGINT. The second one ends the process.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,4 +1,4 @@
-//! Records for the tests of what is shown.
+//! Sample records for the tests of the output.
 
 use crate::store::Read;
 use ecs_drain_state::diagnosis::{Cause, Lack, Looked, Tasks};
@@ -10,11 +10,11 @@ use ecs_drain_state::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// Compares a text with a file of `samples/`, or writes that where `ECS_DRAIN_WRITE` is set. Pages
+/// Compares a text with a file of `samples/`, or writes the file if `ECS_DRAIN_WRITE` is set. Pages
 /// show these files.
 ///
 /// # Panics
-/// If it is another text.
+/// Panics if the texts differ.
 #[allow(clippy::panic)]
 pub fn compare(name: &str, shown: &str) {
     let path = format!("{}/src/cli/samples/{name}.txt", env!("CARGO_MANIFEST_DIR"));
@@ -24,7 +24,7 @@ pub fn compare(name: &str, shown: &str) {
     assert_eq!(shown, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");
 }
 
-/// The moment at which the samples are shown.
+/// Returns the moment at which the samples are shown.
 pub fn now() -> Timestamp {
     Timestamp::from_second(1_700_000_000).unwrap_or(Timestamp::MIN)
 }
@@ -79,7 +79,7 @@ fn opening(instance: &str, deadline: Option<SignedDuration>) -> Opening {
     }
 }
 
-/// A cause as the record has it.
+/// Returns a cause in the form of the record.
 fn note(cause: &Cause) -> Note {
     Note { name: cause.name().to_owned(), text: cause.to_string() }
 }
@@ -93,7 +93,7 @@ fn no_room() -> Cause {
     }
 }
 
-/// A drain that waits for tasks, with a step that fails.
+/// Returns a drain that waits for tasks, with a step that fails.
 pub fn waiting() -> (String, Read) {
     let mut record = opened("i-0waiting", 5, None);
     record.stage = Stage::Waiting;
@@ -135,11 +135,10 @@ fn intent(result: ActionResult, outcome: Outcome, reason: &str, minutes_ago: i64
     Intent { result, outcome, reason: reason.to_owned(), at: ago(minutes_ago) }
 }
 
-/// Reason of an intent at the deadline.
 const PASSED: &str =
     "its deadline 2023-11-14T21:33:20Z has passed; task 0a1b of service shop is RUNNING";
 
-/// A drain that is stuck.
+/// Returns a stuck drain.
 pub fn stuck() -> (String, Read) {
     let mut record = opened("i-0stuck", 22, None);
     record.stage = Stage::Waiting;
@@ -153,7 +152,7 @@ pub fn stuck() -> (String, Read) {
     (record.key(), Read::Record(Box::new(record)))
 }
 
-/// A drain that has ended.
+/// Returns a finished drain.
 pub fn done() -> (String, Read) {
     let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));
     record.stage = Stage::Waiting;
@@ -168,7 +167,7 @@ pub fn done() -> (String, Read) {
     (record.key(), Read::Record(Box::new(record)))
 }
 
-/// An operator's drain that does not move, and is paused.
+/// Returns a paused drain that an operator requested, with the causes of its lack of progress.
 pub fn asked() -> (String, Read) {
     let ada = order("arn:aws:iam::123456789012:user/ada", "kernel update", 20);
     let opening = Opening {
@@ -199,7 +198,8 @@ pub fn asked() -> (String, Read) {
     (record.key(), Read::Record(Box::new(record)))
 }
 
-/// One that its group keeps for a look, under a deadline that the hook's limit cut.
+/// Returns the drain of an instance that its group retains. Its deadline was cut to the time that
+/// the hook leaves.
 pub fn retained() -> (String, Read) {
     let mut record = opened("i-0kept", 180, Some(SignedDuration::from_hours(60)));
     if let Some(lifecycle) = &mut record.lifecycle {
@@ -217,7 +217,7 @@ pub fn retained() -> (String, Read) {
     (record.key(), Read::Record(Box::new(record)))
 }
 
-/// One that an operator forced before its targets were checked.
+/// Returns a drain that an operator forced before its targets were checked.
 pub fn forced() -> (String, Read) {
     let (_, read) = waiting();
     let Read::Record(mut record) = read else { return waiting() };
@@ -240,7 +240,7 @@ pub fn forced() -> (String, Read) {
     (record.key(), Read::Record(record))
 }
 
-/// Records that this program cannot read.
+/// Returns records that this program cannot read.
 pub fn unread() -> Vec<(String, Read)> {
     vec![
         ("123456789012/eu-west-1/i-0new".to_owned(), Read::Newer { schema: 7 }),

@@ -1,5 +1,5 @@
-//! Which instances a `drain` means: named ones, or those of clusters by pattern, image or age.
-//! Reads ECS, changes nothing.
+//! Selects the instances of a `drain` command: named ones, or those of clusters by pattern, AMI or
+//! age. It reads ECS and changes nothing.
 
 use crate::aws::{self, ContainerInstanceView, Environment, Session};
 use crate::cli::Failure;
@@ -10,66 +10,63 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The attribute of a container instance that names its image. (Source: ECS developer guide,
-/// container instance attributes.)
+/// Attribute of a container instance that holds its AMI id. (Source: ECS developer guide, container
+/// instance attributes.)
 const AMI: &str = "ecs.ami-id";
 
-/// What a person means.
+/// Instances that the arguments select.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// These EC2 instances, wherever they are.
+    /// These EC2 instances, in any scope.
     Instances(Vec<String>),
     /// Instances of these clusters.
     Clusters(Patterns, Pick),
 }
 
-/// Which instances of a cluster.
+/// Condition on the instances of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pick {
-    /// Every one that is `ACTIVE`.
+    /// Every `ACTIVE` container instance.
     All,
-    /// Those with this image.
+    /// Those with this AMI.
     Ami(String),
-    /// Those that registered so long ago, or longer.
+    /// Those that registered at least this long ago.
     OlderThan(Duration),
 }
 
-/// An instance that is meant.
+/// A selected instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
-    /// AWS account.
     pub account: String,
-    /// AWS region.
     pub region: String,
-    /// Name of its cluster; of the first one, if it is in several.
+    /// Name of its cluster, or of the first one if it is in several.
     pub cluster: String,
-    /// EC2 instance id.
     pub instance_id: String,
-    /// Its container instances.
     pub container_instances: Vec<ContainerInstance>,
 }
 
-/// What was chosen, and of how many.
+/// Selected instances, and the sizes of their clusters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The instances, by account, region and id.
     pub chosen: BTreeMap<(String, String, String), Chosen>,
-    /// How many `ACTIVE` container instances each cluster has, by account, region and name; empty
-    /// where instances were named.
+    /// Numbers of `ACTIVE` container instances of each cluster, by account, region and name. Empty
+    /// if instances were named.
     pub sizes: BTreeMap<(String, String, String), usize>,
-    /// How many could not be judged, since they do not say their image or when they registered.
+    /// Number of container instances left out because ECS shows no AMI or registration time of
+    /// them.
     pub unjudged: usize,
     /// Number of `ACTIVE` container instances of each AMI, in the clusters that were read.
     pub amis: BTreeMap<String, usize>,
-    /// Named instances that are in no cluster.
+    /// Named instances that are in no cluster of any scope.
     pub nowhere: Vec<String>,
 }
 
-/// Finds what is meant in every scope of the configuration.
+/// Finds the selected instances in every scope of the configuration.
 ///
 /// # Errors
-/// Something could not be read: a part is never taken for the whole. Named instances are the whole
-/// as soon as each is found.
+/// Returns an error if a read fails, since a part must not pass for the whole. A scope that cannot
+/// be reached is no error if each named instance was found in another one.
 pub async fn select(
     config: &Config,
     wanted: &Wanted,
@@ -159,7 +156,7 @@ async fn of_clusters(
     Ok(())
 }
 
-/// Takes what is meant of one cluster's container instances.
+/// Adds the container instances of one cluster that meet the condition.
 fn take(
     session: &Session,
     cluster: &str,
@@ -170,7 +167,7 @@ fn take(
 ) {
     let place = |name: &str| (session.account.clone(), session.region.clone(), name.to_owned());
     for view in views.into_iter().filter(|view| view.status == ContainerInstanceStatus::Active) {
-        // ECS Anywhere registers machines that no Auto Scaling group has, as mi-…
+        // ECS Anywhere registers machines (mi-…), which are in no Auto Scaling group.
         let Some(id) = view.ec2_instance_id.clone().filter(|id| id.starts_with("i-")) else {
             continue;
         };
@@ -205,7 +202,8 @@ fn take(
     }
 }
 
-/// Whether a container instance with this image, registered then, is meant. None: it does not say.
+/// Returns true if a container instance meets the condition, and `None` if its AMI or registration
+/// time is not known.
 fn picks(
     pick: &Pick,
     ami: Option<&str>,
@@ -228,7 +226,7 @@ mod tests {
     use crate::cli::samples::now;
 
     #[test]
-    fn by_image_and_by_age() {
+    fn instances_are_picked_by_ami_or_age() {
         let ami = |image: Option<&str>| picks(&Pick::Ami("ami-1".to_owned()), image, None, now());
         assert_eq!(
             [ami(Some("ami-1")), ami(Some("ami-11")), ami(None)],

@@ -1,5 +1,4 @@
-//! `--selector` and `--sort-by` of `get`: a choice among the drains that were read, and their
-//! order.
+//! `--selector` and `--sort-by` of `get`: conditions on the drains that were read, and their order.
 
 use crate::config::Patterns;
 use crate::store::Read;
@@ -19,7 +18,7 @@ pub struct Selector(Vec<Condition>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Condition {
     field: &'static str,
-    /// Whether the value must not match.
+    /// True for `!=`: the value must not match.
     not: bool,
     values: Patterns,
 }
@@ -27,7 +26,7 @@ struct Condition {
 impl FromStr for Selector {
     type Err = String;
 
-    /// Reads `cluster=web-*,phase!=Waiting,stuck`.
+    /// Parses conditions such as `cluster=web-*,phase!=Waiting,stuck`.
     fn from_str(text: &str) -> Result<Selector, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let conditions: Result<Vec<Condition>, String> = parts.map(condition).collect();
@@ -62,8 +61,8 @@ fn condition(part: &str) -> Result<Condition, String> {
 }
 
 impl Selector {
-    /// Returns whether a drain meets every condition. A record that cannot be read meets the
-    /// conditions on its key alone.
+    /// Returns true if a drain meets every condition. An unreadable record has only an account and
+    /// a region: it meets no condition with `=` on another field, and every one with `!=`.
     pub fn matches(&self, key: &str, read: &Read) -> bool {
         self.0.iter().all(|condition| {
             let values = values(condition.field, key, read);
@@ -72,7 +71,7 @@ impl Selector {
     }
 }
 
-/// The values of a field: several where an instance is in several clusters.
+/// Returns the values of a field; several if an instance is in several clusters.
 fn values(field: &str, key: &str, read: &Read) -> Vec<String> {
     let mut parts = key.split('/').map(str::to_owned);
     let (account, region) = (parts.next(), parts.next());
@@ -99,7 +98,7 @@ fn is_stuck(record: &Record) -> bool {
     record.shown.stuck_since.is_some() && !record.is_done()
 }
 
-/// An order of drains.
+/// Order of drains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sort {
     /// Unreadable records, then stuck drains, then the oldest

@@ -1,4 +1,5 @@
-//! One drain on a page, as `describe` prints it: first what is left, why, and what can be done.
+//! Writes one drain on a page for `describe`: first its remaining tasks and targets, the reasons
+//! why it makes no progress, and the commands that can be used.
 
 use crate::cli::get::times;
 use crate::cli::left::{self, Left};
@@ -10,16 +11,15 @@ use ecs_drain_state::{Lifecycle, Order, Phase, Record, Stage, Then, WaitKind};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt::Write as _;
 
-/// Facts beside the record that its page needs.
+/// Facts that the page needs in addition to the record.
 #[derive(Debug, Default)]
 pub struct Around<'a> {
-    /// The time.
+    /// Time of the page.
     pub now: Timestamp,
-    /// Where it is printed.
     pub screen: Screen,
     /// Commands that can be used now.
     pub choices: Vec<Choice>,
-    /// The record's key.
+    /// Key of the record.
     pub key: &'a str,
 }
 
@@ -44,14 +44,14 @@ pub fn sheet(read: &Read, around: &Around<'_>) -> String {
 struct Sheet {
     screen: Screen,
     text: String,
-    /// Columns by which names are moved in.
+    /// Columns by which names are indented.
     indent: usize,
 }
 
-/// Columns of the names.
+/// Width of the names, in columns.
 const NAMES: usize = 16;
 
-/// When a record expires, once its drain is done.
+/// Returns the moment at which the record of a finished drain expires.
 fn expiry(record: &Record) -> Option<Timestamp> {
     let Stage::Done { expires_at, .. } = record.stage else { return None };
     Timestamp::from_second(expires_at).ok()
@@ -62,14 +62,14 @@ impl Sheet {
         Sheet { screen, text: String::new(), indent: 0 }
     }
 
-    /// A name and a value; the value is broken between words where the screen is narrow.
+    /// Writes a name and a value, which is wrapped between words on a narrow screen.
     fn line(&mut self, name: &str, value: impl AsRef<str>) {
         let value = plain(value.as_ref());
         let first = format!("{}{:<NAMES$}", " ".repeat(self.indent), format!("{name}:"));
         self.broken(&first, &value, self.indent + NAMES);
     }
 
-    /// A text after `first`, with its further lines moved in.
+    /// Writes a text after `first`, with its further lines indented.
     fn broken(&mut self, first: &str, text: &str, indent: usize) {
         let width = self.screen.width.map(|width| usize::from(width).saturating_sub(indent));
         let lines = match width {
@@ -87,7 +87,7 @@ impl Sheet {
         let _ = writeln!(self.text, "\n{}", self.screen.heading(heading));
     }
 
-    /// A list with its heading; neither where it is empty.
+    /// Writes a list with its heading, or neither if the list is empty.
     fn list(&mut self, heading: &str, entries: impl IntoIterator<Item = String>) {
         let mut entries = entries.into_iter().peekable();
         if entries.peek().is_some() {
@@ -117,7 +117,7 @@ impl Sheet {
         self.text
     }
 
-    /// Identity, phase, and the reason in a sentence.
+    /// Writes identity, phase, and the reason in a sentence.
     fn standing(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
         self.line(
@@ -148,7 +148,7 @@ impl Sheet {
         self.line("As of", format!("{}, when the record was last written", at(record.updated_at)));
     }
 
-    /// Orders of operators, and what the group has asked for.
+    /// Writes the operators' requests that are in the record, and the group's.
     fn orders(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
         let orders = [
@@ -170,7 +170,7 @@ impl Sheet {
         }
     }
 
-    /// Tasks and targets that are still there.
+    /// Writes the remaining tasks and targets.
     fn left(&mut self, record: &Record) {
         let (left, shown) = (Left::of(record), &record.shown);
         self.heading("Left on the instance");
@@ -184,7 +184,8 @@ impl Sheet {
         }
     }
 
-    /// Commands that can be used now. They are never broken, so that they can be copied.
+    /// Writes the commands that can be used now. They are never wrapped, so that they can be
+    /// copied.
     fn choices(&mut self, choices: &[Choice]) {
         if choices.is_empty() {
             return;
@@ -195,7 +196,7 @@ impl Sheet {
         }
     }
 
-    /// Moments that end the drain.
+    /// Writes the moments that end the drain.
     fn limits(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({})", iso(at), when(at, now));
         let cut = if is_cut(record) { "; cut to the time that the hook leaves" } else { "" };
@@ -214,7 +215,7 @@ impl Sheet {
         }
     }
 
-    /// Origin of the drain, and its owner.
+    /// Writes the origin of the drain, and its owner.
     fn origin(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
         self.line("Origin", origin(record, now));
@@ -286,7 +287,8 @@ impl Sheet {
     }
 }
 
-/// Whether the deadline is not the one that was set: the history has when it was cut, and to what.
+/// Returns true if the deadline was cut to the time that the hook leaves. The history has that
+/// event.
 fn is_cut(record: &Record) -> bool {
     let Some(deadline) = record.deadline else { return false };
     let to = format!(" to {deadline:.0}:");
@@ -296,7 +298,7 @@ fn is_cut(record: &Record) -> bool {
         .any(|event| event.what.starts_with("its deadline is cut") && event.what.contains(&to))
 }
 
-/// The origin, and who requested the drain.
+/// Returns the origin, and the requester of the drain.
 fn origin(record: &Record, now: Timestamp) -> String {
     let asked = |order: &Order| {
         format!("; requested by {order}, {} ({} ago)", iso(order.at), age(order.at, now))
@@ -304,7 +306,7 @@ fn origin(record: &Record, now: Timestamp) -> String {
     format!("{}{}", record.origin.name(), record.requested.as_ref().map_or_else(String::new, asked))
 }
 
-/// The future of the instance once it is drained.
+/// Returns the future of the instance once it is drained.
 fn when_done(record: &Record) -> String {
     match (&record.lifecycle, record.then) {
         (Some(lifecycle), _) => {
@@ -328,7 +330,7 @@ fn when_done(record: &Record) -> String {
     }
 }
 
-/// The next step in each phase.
+/// Returns the next step in each phase.
 fn next(record: &Record) -> Option<&'static str> {
     if record.orders.pause.is_some() && !record.is_done() {
         return Some("nothing until it is resumed; heartbeats continue");
@@ -362,7 +364,7 @@ fn next(record: &Record) -> Option<&'static str> {
     }
 }
 
-/// The future of an instance whose lifecycle action is completed.
+/// Returns the future of an instance whose lifecycle action is completed.
 const fn after(kind: WaitKind) -> &'static str {
     match kind {
         WaitKind::Terminating => "the instance is terminated",

@@ -1,25 +1,25 @@
-//! Times, widths and colour, as people read them on a terminal.
+//! Formats times and texts for people who read them on a terminal.
 
 use crate::cli::out::{BOLD, USUAL};
 use jiff::{SignedDuration, Timestamp};
 use std::io::IsTerminal;
 
-/// What the output goes to.
+/// Properties of the output's destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screen {
-    /// How many columns it has; None: lines are as long as they are.
+    /// Width in columns; `None`: lines are not wrapped.
     pub width: Option<u16>,
-    /// Whether headings are set off.
+    /// True if headings are bold.
     pub colour: bool,
-    /// Whether it is a terminal.
+    /// True for a terminal.
     pub terminal: bool,
 }
 
 impl Screen {
-    /// The standard output of this process.
+    /// Detects the properties of this process's standard output.
     pub fn detect() -> Screen {
         let terminal = std::io::stdout().is_terminal();
-        // COLUMNS is what a person or a test sets; a shell knows it but does not pass it on.
+        // A person or a test sets COLUMNS. A shell has the variable but does not export it.
         let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
         let width = set
             .or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
@@ -28,18 +28,18 @@ impl Screen {
         Screen { width, colour, terminal }
     }
 
-    /// A heading.
+    /// Returns a heading, bold if the screen has colour.
     pub fn heading(&self, text: &str) -> String {
         if self.colour { format!("{BOLD}{text}{USUAL}") } else { text.to_owned() }
     }
 }
 
-/// How long ago something was: `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+/// Returns the time since a moment: `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
 pub fn age(then: Timestamp, now: Timestamp) -> String {
     length(now.duration_since(then))
 }
 
-/// A length of time, in two units at most. Rounded down; what lies in the future is `0 s`.
+/// Returns a length of time in at most two units, rounded down. A negative length is `0 s`.
 pub fn length(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -55,7 +55,8 @@ pub fn length(span: SignedDuration) -> String {
     }
 }
 
-/// A length of time in one unit, for columns: `45 s`, `90 min`, `47 h`, `3 d`. Rounded down.
+/// Returns a length of time in one unit, rounded down, for columns: `45 s`, `90 min`, `47 h`,
+/// `3 d`.
 pub fn brief(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
@@ -66,7 +67,7 @@ pub fn brief(span: SignedDuration) -> String {
     }
 }
 
-/// When something will be, or was: `in 40 min`, `12 min ago`.
+/// Returns the distance of a moment from now: `in 40 min`, `12 min ago`.
 pub fn when(then: Timestamp, now: Timestamp) -> String {
     if then >= now {
         format!("in {}", length(then.duration_since(now)))
@@ -75,13 +76,13 @@ pub fn when(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A moment for people who compare logs: ISO 8601, to the second.
+/// Returns a moment in ISO 8601, to the second, so that people can compare it with logs.
 pub fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A text in which ids of 32 hexadecimal digits, those of tasks for instance, are cut to what tells
-/// them apart.
+/// Returns a text in which ids of 32 hexadecimal digits, such as those of tasks, are cut to their
+/// first 8 digits.
 pub fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
     for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
@@ -96,7 +97,7 @@ pub fn short(text: &str) -> String {
     short
 }
 
-/// A text in lines of at most so many columns, broken between words.
+/// Returns a text in lines of at most `width` columns, wrapped between words.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::<String>::new();
     for word in text.split_whitespace() {
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_cut_to_what_tells_them_apart() {
+    fn ids_of_32_digits_are_cut_to_8() {
         let text = "task 91105849128e2fca87298cac4bb31e7a, of service api (91105849128e2fca87298cac4bb31e7b)";
         assert_eq!(short(text), "task 91105849, of service api (91105849)");
         assert_eq!(short("i-00de36304a42b1541 in deadbeef"), "i-00de36304a42b1541 in deadbeef");

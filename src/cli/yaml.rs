@@ -1,6 +1,6 @@
-//! JSON values as YAML, for people and for `kubectl`-like habits. Every string is written in double
-//! quotes with JSON's escapes, which YAML shares: nothing in a record can change its type or steer
-//! a terminal.
+//! Writes JSON values as YAML, the format that users of `kubectl` expect. Every string is in double
+//! quotes with JSON's escapes, which YAML shares, so that no text in a record can change its type
+//! or control a terminal.
 
 use crate::quote;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use serde_json::Value;
 /// Returns a value as a YAML document.
 ///
 /// # Errors
-/// A string cannot be written as JSON.
+/// Returns an error if a string cannot be written as JSON.
 pub fn document(value: &Value) -> Result<String, serde_json::Error> {
     let mut text = String::new();
     block(value, 0, &mut text)?;
     Ok(text)
 }
 
-/// Writes a value whose first line is already moved in.
+/// Writes a value whose first line is already indented.
 fn block(value: &Value, indent: usize, text: &mut String) -> Result<(), serde_json::Error> {
     let pad = " ".repeat(indent);
     match value {

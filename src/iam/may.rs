@@ -13,22 +13,22 @@ use super::Need;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 
-/// What can be asked for.
+/// Verb of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Verb {
-    /// Drain instances that no group is terminating.
+    /// Drain instances that no group is terminating
     Drain,
-    /// Give up a drain.
+    /// Cancel a requested drain
     Cancel,
-    /// Pause an instance, a cluster, or everything.
+    /// Pause an instance, a cluster, or everything
     Pause,
-    /// Resume what is paused.
+    /// Resume paused drains
     Resume,
-    /// Move a deadline.
+    /// Extend a deadline
     Extend,
-    /// Look again now.
+    /// Retry a failed step now
     Retry,
-    /// End a wait whatever is left.
+    /// Release an instance, even with tasks running
     Force,
 }
 
