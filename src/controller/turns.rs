@@ -275,10 +275,10 @@ fn say(before: &Record, why: &str, decision: &Decision) {
     let now = &decision.record;
     if before.phase() != now.phase() {
         let (from, why) = (before.phase().name(), decision.why.name());
-        log::drain!(info, now, from, why, "Phase changed: {}", decision.why);
+        log::drain!(info, now, from, why, "Phase changed: {}", now.shown.message);
     } else if changes(before, why, decision) {
         let why = decision.why.name();
-        log::drain!(info, now, why, "Reason changed: {}", decision.why);
+        log::drain!(info, now, why, "Reason changed: {}", now.shown.message);
     }
 }
 

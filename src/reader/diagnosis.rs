@@ -334,7 +334,7 @@ fn cut(stuck: &Stuck, reads: &BTreeMap<&str, Reads>, cache: &DiagnosisCache) -> 
     };
     let Some(sights) = &stuck.tasks else { return facts };
     let of = |task: &StuckTask| reads.get(task.cluster.as_str());
-    facts.tasks = Some(sights.iter().map(|sight| task(sight, of(sight), cache)).collect());
+    facts.tasks = Some(sights.iter().filter_map(|sight| task(sight, of(sight), cache)).collect());
     let clusters: BTreeSet<&String> = sights.iter().map(|sight| &sight.cluster).collect();
     for (cluster, reads) in
         clusters.into_iter().filter_map(|cluster| Some((cluster, reads.get(cluster.as_str())?)))
@@ -354,20 +354,23 @@ fn cut(stuck: &Stuck, reads: &BTreeMap<&str, Reads>, cache: &DiagnosisCache) -> 
     facts
 }
 
-fn task(task: &StuckTask, reads: Option<&Reads>, cache: &DiagnosisCache) -> TaskFacts {
+/// Returns the facts of a task, with the status that was just read. A task that has stopped
+/// meanwhile holds nothing up.
+fn task(task: &StuckTask, reads: Option<&Reads>, cache: &DiagnosisCache) -> Option<TaskFacts> {
     let sight = &task.sight;
     let view = reads.and_then(|reads| reads.tasks.get(&task.arn));
     let definition = cache.definition(view.and_then(|view| view.task_definition.as_deref()));
     let seen = sight.protected_until.map(|until| Protection::On { until: Some(until) });
     let asked = reads.and_then(|reads| reads.protection.get(&task.arn)).copied();
-    TaskFacts {
+    let status = view.map_or(&sight.last_status, |view| &view.last_status);
+    (status != "STOPPED").then(|| TaskFacts {
         id: ecs_drain_state::sight::id(&task.arn).to_owned(),
         cluster: task.cluster.clone(),
-        last_status: sight.last_status.clone(),
+        last_status: status.clone(),
         stopping: sight.stopping,
         kind: sight.kind.clone(),
         protection: asked.or(seen).unwrap_or_default(),
         stopping_at: view.and_then(|view| view.stopping_at),
         stop_timeout_seconds: definition.and_then(|definition| definition.stop_timeout_seconds),
-    }
+    })
 }

@@ -244,13 +244,14 @@ impl Store {
     }
 
     /// Returns the keys of all records, finished ones too, whose instance is (or was) in this
-    /// cluster.
+    /// cluster. Requests name a cluster as well, and are in the same index.
     ///
     /// # Errors
     /// Returns an error if a call fails.
     pub async fn by_cluster(&self, cluster: &str) -> Result<Vec<String>, StoreError> {
         let items = self.query(CLUSTER_INDEX, CLUSTER, cluster).await?;
-        Ok(items.iter().filter_map(item::key).map(str::to_owned).collect())
+        let keys = items.iter().filter_map(item::key).filter(|key| is_record(key));
+        Ok(keys.map(str::to_owned).collect())
     }
 
     async fn query(

@@ -301,11 +301,12 @@ impl Record {
     }
 
     /// Sets the displayed reason, followed by the first cause if one is known.
-    pub fn explain(&mut self, why: &Why) {
+    pub fn explain(&mut self, why: &Why, now: Timestamp) {
         why.name().clone_into(&mut self.shown.why);
+        let why = why.sentence(now);
         self.shown.message = match self.shown.causes.first() {
             Some(cause) => format!("{why}; {}", cause.text),
-            None => why.to_string(),
+            None => why,
         };
     }
 }

@@ -499,10 +499,15 @@ fn force(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<
     }
     next.note(around.now, format!("forced by {order}"));
     next.orders.force = Some(order);
-    let left = match (next.shown.tasks_left_count, next.shown.targets_left_count) {
-        (0, 0) => String::new(),
-        (tasks, targets) => {
-            format!("; last seen: {} and {} left", of(tasks, "task"), of(targets, "target"))
+    // Targets are read once no task is left.
+    let (tasks, targets) = (next.shown.tasks_left_count, next.shown.targets_left_count);
+    let left = match (tasks, targets, next.obligations.len()) {
+        (0, 0, _) => String::new(),
+        (tasks, 0, known) if known > 0 => {
+            format!("; {} left, targets not checked ({known} known)", of(tasks, "task"))
+        }
+        (tasks, targets, _) => {
+            format!("; {} and {} left", of(tasks, "task"), of(targets, "target"))
         }
     };
     Ok(format!("it is released now{}{left}", once_resumed(next, around.paused)))

@@ -2,6 +2,8 @@
 //! tests, so that they cannot disagree.
 
 use crate::phase::Outcome;
+use crate::record::later;
+use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::time::Duration;
 
@@ -248,6 +250,61 @@ impl fmt::Display for Why {
                         "the wait ended before ecs-drain released it: the hook was deleted or timed out, or another hook abandoned it",
                 }
             ),
+        }
+    }
+}
+
+impl Why {
+    /// Returns the reason as a sentence for readers who come later: with moments instead of spans.
+    pub fn sentence(&self, now: Timestamp) -> String {
+        let at = |left: &Duration| later(now, SignedDuration::try_from(*left).unwrap_or_default());
+        match self {
+            Why::NotInCluster { left } => {
+                format!("in no cluster; released at {:.0} unless it registers", at(left))
+            }
+            Why::ListsOnceMore { left } if !left.is_zero() => {
+                format!("its tasks are listed again at {:.0}, before deregistration", at(left))
+            }
+            Why::LongestDelay { left } => format!(
+                "ECS reports its tasks as stopped, but containers may still run; waiting until {:.0}",
+                at(left)
+            ),
+            Why::NetworkSettling { left } => format!(
+                "no task or target left; a network load balancer may send new connections until {:.0}",
+                at(left)
+            ),
+            Why::Settling { left } if !left.is_zero() => {
+                format!("no task or target left; the first check is at {:.0}", at(left))
+            }
+            Why::SecondLook { left } if !left.is_zero() => {
+                format!("no task or target left; the second check is at {:.0}", at(left))
+            }
+            Why::HeldPastDeadline(why) => {
+                format!("past its deadline, held by policy (at_deadline): {}", why.sentence(now))
+            }
+            Why::Seen
+            | Why::WaitsForTurn { .. }
+            | Why::Paused(_)
+            | Why::HeldNotInCluster
+            | Why::AskedToDrain
+            | Why::BeforeDeregistration { .. }
+            | Why::AskedToDeregister
+            | Why::ListsOnceMore { .. }
+            | Why::TasksLeft(_)
+            | Why::TargetsLeft(_)
+            | Why::Settling { .. }
+            | Why::SecondLook { .. }
+            | Why::LookingForRegistrations
+            | Why::Completing(_)
+            | Why::TerminationAsked
+            | Why::Terminating
+            | Why::WaitsForItsEnd
+            | Why::Retained
+            | Why::Unknown(_)
+            | Why::ActiveAgain
+            | Why::WaitingForReturn(_)
+            | Why::AskedToReturn
+            | Why::Done(_) => self.to_string(),
         }
     }
 }

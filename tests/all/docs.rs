@@ -703,7 +703,7 @@ fn every_attribute_is_on_the_tables_page() {
     assert!(missing.is_empty(), "docs/table.md leaves out {missing:?}");
 }
 
-fn asked() -> Request {
+pub fn asked() -> Request {
     Request {
         id: "20260105T090000000-1".into(),
         controller: "test".into(),

@@ -309,6 +309,10 @@ impl Table {
         self.unfinished_becomes(&key, Some(2)).await;
         assert!(self.store.by_cluster("web").await.unwrap().contains(&key));
         assert!(!self.store.by_cluster("we").await.unwrap().contains(&key));
+        // A request names its cluster too, and is no drain.
+        self.store.ask(&crate::docs::asked()).await.unwrap();
+        let of_web = self.store.by_cluster("web").await.unwrap();
+        assert!(of_web.iter().all(|key| key.contains("/i-")), "{of_web:?}");
         let other = Store::connect(&self.sdk, self.store.table(), "another");
         assert_eq!(other.unfinished().await.unwrap(), []);
 

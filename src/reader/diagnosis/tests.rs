@@ -188,6 +188,26 @@ async fn a_full_cluster_is_a_cause() {
     assert!(!seen.lock().unwrap().iter().any(|operation| operation == "DescribeTaskDefinition"));
 }
 
+/// The last sight of a task can be minutes old; the cause rests on the read of now.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_has_stopped_meanwhile_is_no_cause() {
+    let stopped = |operation: &str, request: &Value| match operation {
+        "DescribeTasks" => (
+            200,
+            json!({ "tasks": [
+                { "taskArn": "arn:task/web/t3", "lastStatus": "STOPPED", "stoppingAt": 1e9 },
+                { "taskArn": "arn:task/web/t4", "lastStatus": "DEPROVISIONING", "stoppingAt": 1e9 },
+            ] }),
+        ),
+        _ => full_cluster(operation, request),
+    };
+    let (session, _) = session(stopped).await;
+    let tasks = vec![sight("t3", shop(), true), sight("t4", shop(), true)];
+    let said = causes(&session, &DiagnosisCache::default(), vec![tasks]).await.remove(0);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("task t4") && said[0].contains("is DEPROVISIONING"), "{}", said[0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn drains_of_one_cluster_are_read_for_together() {
     let (session, seen) = session(full_cluster).await;

@@ -6,7 +6,7 @@ use crate::policy::Policy;
 use crate::record::{Obligation, Record};
 use crate::sight::{TargetSight, TaskKind, TaskSight, id};
 use crate::time::{Mono, Now};
-use crate::why::{Left, Span};
+use crate::why::Left;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -148,7 +148,8 @@ fn not_read(facts: &Facts, kind: Kind, what: &str) -> Remains {
     Remains::Unknown(why.unwrap_or_else(|| format!("{what} {NOT_YET}")))
 }
 
-/// Formats a target for a reason: `i-1 in target group web is draining, at most 140 s left`.
+/// Formats a target for a reason: `i-1 in target group web is draining, until … at most`. A moment,
+/// because the text is read later.
 pub(super) fn describe_target(
     obligation: &Obligation,
     state: &str,
@@ -156,10 +157,7 @@ pub(super) fn describe_target(
     now: Timestamp,
 ) -> String {
     match obligation.drained_by().filter(|_| draining) {
-        Some(by) if by > now => {
-            let left = by.duration_since(now).unsigned_abs();
-            format!("{obligation} is {state}, at most {} left", Span(left))
-        }
+        Some(by) if by > now => format!("{obligation} is {state}, until {by:.0} at most"),
         Some(by) => format!("{obligation} is {state}, past its delay since {by:.0}"),
         None => format!("{obligation} is {state}"),
     }

@@ -38,6 +38,10 @@ use std::time::Duration;
 /// Maximum age of the lists for display in a stored record while nothing else changes.
 const REFRESH: SignedDuration = SignedDuration::from_mins(5);
 
+/// Maximum age of the displayed number of tasks once it falls: a drain that progresses must not look
+/// frozen.
+const REFRESH_COUNTS: SignedDuration = SignedDuration::from_secs(30);
+
 /// Maximum age of the displayed reason once targets are left and no longer tasks.
 const REFRESH_WHY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -198,7 +202,7 @@ pub fn decide(
     draft.shown.causes = if over { Vec::new() } else { causes.to_vec() };
     let since = |stuck| record.shown.stuck_since.unwrap_or_else(|| before(now.wall, stuck));
     draft.shown.stuck_since = stuck.filter(|_| !draft.is_done()).map(since);
-    draft.explain(&why);
+    draft.explain(&why, view.now.wall);
     // A process that has just started has read nothing. Until it has, the record keeps the reason
     // that the process before it found.
     if why.waits_for_first_read()
@@ -456,14 +460,19 @@ fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool
     let lasting = was.why != is.why && (why.lasts() || Why::name_lasts(&was.why));
     let causes =
         |shown: &Shown| shown.causes.iter().map(|cause| cause.name.clone()).collect::<Vec<_>>();
-    let display =
-        |shown: &Shown| (shown.tasks_left_count, shown.targets_left_count, shown.why.clone());
+    // The number of drains ahead is in the message of one that is queued.
+    let queue = |shown: &Shown| (shown.why == "WaitsForTurn").then(|| shown.message.clone());
+    let display = |shown: &Shown| {
+        (shown.tasks_left_count, shown.targets_left_count, shown.why.clone(), queue(shown))
+    };
+    let falls = is.tasks_left_count < was.tasks_left_count;
     lasting
         || causes(was) != causes(is)
         || was.stuck_since.is_some() != is.stuck_since.is_some()
         // A phase that was entered before all was read gets its reason as soon as there is one.
         || (Why::told_waits_for_first_read(&was.why, &was.message) && was.why != is.why)
         || differ(before, after)
+        || (falls && later(before.updated_at, REFRESH_COUNTS) <= now)
         || (display(was) != display(is) && later(before.updated_at, REFRESH) <= now)
         || (was.why != is.why && matches!(why, Why::TargetsLeft(_)) && later(before.updated_at, REFRESH_WHY) <= now)
 }

@@ -87,7 +87,7 @@ pub fn after_completion(
             (moved, Why::Done(intent.outcome))
         };
     match moved {
-        Ok(()) => next.explain(&why),
+        Ok(()) => next.explain(&why, now),
         Err(fault) => {
             next.last_error =
                 Some(LastError { at: now, what: format!("a mistake in ecs-drain: {fault}") })

@@ -77,7 +77,7 @@ impl Record {
             history: vec![Event { at: now, phase: Phase::Pending, what }],
             shown: Shown::default(),
         };
-        record.explain(&Why::Seen);
+        record.explain(&Why::Seen, now);
         if let Some(lifecycle) = opening.lifecycle {
             record.take_lifecycle(lifecycle, opening.deadline, opening.margin, now);
         }

@@ -7,6 +7,7 @@ use crate::decide::tests::fixture::{ordered, stage};
 use crate::record::{
     ActionResult, LastError, Lifecycle, Opening, Origin, Shown, Stage, Strategy, WaitKind,
 };
+use crate::record::{Balancer, Obligation, Target};
 
 fn now() -> Timestamp {
     "2026-01-05T09:00:00Z".parse().unwrap()
@@ -337,6 +338,19 @@ fn extending() {
     ]);
 }
 
+fn obligation() -> Obligation {
+    Obligation {
+        balancer: Balancer::TargetGroup("arn:tg/web/1".to_owned()),
+        target: Target::Instance("i-1".to_owned()),
+        delay_seconds: None,
+        network: None,
+        draining_since: None,
+        left_for_seconds: 0,
+        of_group_alone: false,
+        noted_at: now(),
+    }
+}
+
 #[test]
 fn trying_again_and_forcing() {
     let failing = Record {
@@ -363,7 +377,17 @@ fn trying_again_and_forcing() {
                 ..hooked()
             }),
             What::Force,
-            "changed: it is released now; last seen: 1 task and 2 targets left",
+            "changed: it is released now; 1 task and 2 targets left",
+        ),
+        // Targets are read once no task is left.
+        (
+            Some(Record {
+                shown: Shown { tasks_left_count: 4, ..Shown::default() },
+                obligations: vec![obligation()],
+                ..hooked()
+            }),
+            What::Force,
+            "changed: it is released now; 4 tasks left, targets not checked (1 known)",
         ),
         (Some(ordered), What::Force, "already: it is already forced, by Bob"),
         (

@@ -319,7 +319,7 @@ fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
             record.shown.message
         );
         assert!(
-            record.shown.message.contains(", at most ") && record.shown.message.contains(" left"),
+            record.shown.message.contains(", until ") && record.shown.message.contains(" at most"),
             "{}",
             record.shown.message
         );

@@ -245,7 +245,7 @@ fn records() -> Vec<Record> {
             first.draining_is_ours = phase != Phase::Pending;
         }
         if let Some(outcome) = record.outcome() {
-            record.explain(&Why::Done(outcome));
+            record.explain(&Why::Done(outcome), epoch());
         }
         record
     };

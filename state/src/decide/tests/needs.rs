@@ -55,7 +55,7 @@ fn a_whole_drain() {
         136s                                                                       => Verifying Status≥2m47s/Later Targets≥2m20s/Finish
         146s answer=error                                                          => Completing Status≥2m35s/Finish; error: Completing
         150s                                                                       => Completing Status≥2m39s/Finish; error: Completing
-        7 writes
+        8 writes
         ",
     );
 }
@@ -90,7 +90,7 @@ fn deregistered() {
         127s                                                                  => Deregistering Status≥2m13s/Begun
         130s INACTIVE                                                         => Waiting Status≥2m41s/Later Targets≥2m41s/Show Sweep≥3m11s/Show
         200s targets=none                                                     => Verifying Status≥3m51s/Later Targets≥3m30s/Finish
-        5 writes
+        6 writes
         ",
     );
 }

@@ -10,13 +10,13 @@ fn paused_and_resumed() {
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING pause           => Deregistering saved 10s Paused(Ada (kernel))
         10s  tasks=none               => Deregistering 10s Paused(Ada (kernel))
-        66s                           => Deregistering 10s Paused(Ada (kernel))
+        66s                           => Deregistering saved 10s Paused(Ada (kernel))
         76s                           => Deregistering 10s Paused(Ada (kernel))
         86s  resume                   => Verifying saved search≥1m6s 30s SecondLook(40s)
         116s                          => Verifying 10s SecondLook(10s)
         127s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         137s                          => Done(Drained)
-        6 writes
+        7 writes
         ",
     );
 }

@@ -58,10 +58,27 @@ fn daemons_are_waited_for_if_the_policy_says_so() {
         "
         policy daemons=wait
         0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(2)
-        70s  tasks=daemon/log:RUNNING                      => Waiting 30s TasksLeft(1)
+        70s  tasks=daemon/log:RUNNING                      => Waiting saved 30s TasksLeft(1)
         75s  tasks=none                                    => Verifying saved 30s SecondLook(55s)
         120s                                               => Verifying 10s SecondLook(10s)
-        3 writes
+        4 writes
+        ",
+    );
+}
+
+/// The number of tasks in the record is at most 30 seconds old while it falls: a drain that
+/// progresses does not look frozen. Where it stays, nothing is written.
+#[test]
+fn the_number_of_tasks_is_written_as_it_falls() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING*4 => Waiting saved search≥1m1s 30s TasksLeft(4)
+        20s  tasks=web:RUNNING*3          => Waiting search≥1m1s 30s TasksLeft(3)
+        31s                               => Waiting saved search≥1m1s 30s TasksLeft(3)
+        50s  tasks=web:RUNNING*2          => Waiting search≥1m1s 30s TasksLeft(2)
+        62s                               => Waiting saved 30s TasksLeft(2)
+        200s                              => Waiting 30s TasksLeft(2)
+        4 writes
         ",
     );
 }

@@ -41,7 +41,10 @@ fn a_registration_that_drains() {
     let leaving = Obligation { draining_since: Some(epoch()), ..obligation("web/60") };
     let said =
         |of: &Obligation, draining, seconds| describe_target(of, "draining", draining, at(seconds));
-    assert_eq!(said(&leaving, true, 59), "i-1 in target group web is draining, at most 1 s left");
+    assert_eq!(
+        said(&leaving, true, 59),
+        "i-1 in target group web is draining, until 2026-01-01T00:01:00Z at most"
+    );
     assert_eq!(
         said(&leaving, true, 60),
         "i-1 in target group web is draining, past its delay since 2026-01-01T00:01:00Z"
