@@ -3,6 +3,7 @@
 
 use crate::cli::byhand;
 use crate::cli::find::Places;
+use crate::cli::words::Screen;
 use crate::cli::{Failure, Global, TableArgs, who};
 use crate::config::span;
 use crate::quote::plain;
@@ -136,7 +137,7 @@ impl Desk {
     /// Returns an error if a request is refused or not answered, or the table cannot be written or
     /// read.
     pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
-        let now = Timestamp::now();
+        let (now, screen) = (Timestamp::now(), Screen::detect());
         let slips: Vec<Slip> =
             asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
         let mut leader = self.store.leader().await?;
@@ -151,7 +152,7 @@ impl Desk {
             leader = self.store.leader().await?;
         }
         let Some(leader) = leader else {
-            out.write_all(absent(&self.nobody(), &slips, now).as_bytes())?;
+            out.write_all(screen.fit(&absent(&self.nobody(), &slips, now)).as_bytes())?;
             return Err(Failure::failed("the request is saved, but no controller is running"));
         };
         if self.wait.is_zero() {
@@ -170,7 +171,7 @@ impl Desk {
                     Some(nobody) => absent(&nobody, &slips, now),
                     None => unanswered(&slips, &leader),
                 };
-                out.write_all(text.as_bytes())?;
+                out.write_all(screen.fit(&text).as_bytes())?;
                 return Err(Failure::failed(format!(
                     "{} of {all} requests without an answer",
                     slips.len()
@@ -266,7 +267,7 @@ impl Desk {
                 }
                 None => true,
             });
-            out.write_all(text.as_bytes())?;
+            out.write_all(Screen::detect().fit(&text).as_bytes())?;
             out.flush()?;
             if slips.is_empty() {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! Asks for confirmation on the terminal before a command makes requests.
 
 use crate::cli::Failure;
+use crate::cli::words::Screen;
 use std::io::{self, IsTerminal, Write};
 
 /// Prints `question` and asks for confirmation. `yes`, which scripts pass, answers it.
@@ -8,7 +9,7 @@ use std::io::{self, IsTerminal, Write};
 /// # Errors
 /// Returns an error if the answer is no, or standard input or standard error is not a terminal.
 pub fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    out.write_all(question.as_bytes())?;
+    out.write_all(Screen::detect().fit(question).as_bytes())?;
     out.flush()?;
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     verdict(yes, terminal, || {

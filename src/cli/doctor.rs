@@ -2,6 +2,7 @@
 //! would, and changes nothing.
 
 use crate::aws::Environment;
+use crate::cli::words::Screen;
 use crate::cli::{Failure, Global, TableArgs};
 use crate::doctor::{Section, Verdict, examine};
 use crate::quote::{self, plain};
@@ -53,7 +54,9 @@ pub async fn run(args: &DoctorArgs, global: &Global, out: &mut dyn Write) -> Res
     let config = global.load(&args.table.given())?;
     let sections = examine(&config, &Environment::default()).await;
     match args.output {
-        Output::Text => out.write_all(told(&sections, args.all).as_bytes())?,
+        Output::Text => {
+            out.write_all(Screen::detect().fit(&told(&sections, args.all)).as_bytes())?
+        }
         Output::Json => writeln!(out, "{}", quote::json(&sections)?)?,
     }
     let least = if args.strict { Verdict::Warning } else { Verdict::Failure };

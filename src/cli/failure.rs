@@ -1,11 +1,12 @@
 //! Failures of commands: their messages on standard error, and their exit codes.
 
 use crate::cli::out::Out;
+use crate::cli::words::Screen;
 use crate::config::ConfigError;
 use crate::quote::{chain, plain};
 use crate::store::StoreError;
 use std::error::Error;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Reason why a command failed.
@@ -38,8 +39,15 @@ impl Failure {
     /// Prints the message to standard error, and returns the exit code.
     pub fn report(&self) -> ExitCode {
         // If standard error cannot be written, there is no other place to report that.
-        let say =
-            |message: &str| drop(writeln!(Out::new(std::io::stderr(), false), "error: {message}"));
+        let say = |message: &str| {
+            let text = format!("error: {message}");
+            // The log of a service stays in whole lines.
+            let text = match std::io::stderr().is_terminal() {
+                true => Screen::detect().fit(&text),
+                false => text,
+            };
+            drop(writeln!(Out::new(std::io::stderr(), false), "{text}"));
+        };
         match self {
             Failure::Usage(message) => {
                 say(message);

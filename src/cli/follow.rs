@@ -2,7 +2,7 @@
 //! no drain.
 
 use crate::cli::Failure;
-use crate::cli::words::{iso, short};
+use crate::cli::words::{Screen, iso, short};
 use crate::quote::plain;
 use crate::store::{Read, Store};
 use ecs_drain_state::{Outcome, Record};
@@ -92,7 +92,8 @@ pub async fn follow(store: &Store, keys: &[String], out: &mut dyn Write) -> Resu
     loop {
         match store.get_many(keys).await {
             Ok(read) => {
-                out.write_all(follow.take(keys, read, Timestamp::now()).as_bytes())?;
+                let lines = follow.take(keys, read, Timestamp::now());
+                out.write_all(Screen::detect().fit(&lines).as_bytes())?;
                 out.flush()?;
             }
             Err(error) if error.is_transient() => {}

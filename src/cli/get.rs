@@ -134,6 +134,7 @@ async fn show(
         Output::Table | Output::Wide => {}
     }
     let paused = blind(store.blind(now).await, now) + &paused(store.pauses().await, now);
+    let paused = screen.fit(&paused);
     let footer = if screen.terminal { footer(store, now).await } else { String::new() };
     if records.is_empty() {
         let hint = if args.all {
@@ -149,9 +150,39 @@ async fn show(
         let selected =
             if args.selector == Selector::default() { "" } else { " that the selector matches" };
         let none = format!("no drains{whose}{selected} in table {}{hint}", store.table());
-        return Ok(format!("{paused}{}\n{footer}", plain(&none)));
+        return Ok(format!("{paused}{}\n{footer}", screen.fit(&plain(&none))));
     }
-    Ok(paused + &table(records, args.output == Output::Wide, now, screen) + &footer)
+    let wide = args.output == Output::Wide;
+    let rest = paused.lines().count() + footer.lines().count();
+    let height = screen.height.filter(|_| args.watch).map(usize::from);
+    let shown = match height {
+        Some(height) => {
+            first(records, height.saturating_sub(rest), |records| table(records, wide, now, screen))
+        }
+        None => table(records, wide, now, screen),
+    };
+    Ok(paused + &shown + &footer)
+}
+
+/// Returns as many of the first drains as fit on a screen that is drawn again and again, and how
+/// many there are beside them.
+fn first(
+    records: &[(String, Read)],
+    lines: usize,
+    table: impl Fn(&[(String, Read)]) -> String,
+) -> String {
+    // The last line of a screen stays empty.
+    let fits = |text: &str, more: usize| text.lines().count() + more < lines;
+    let whole = table(records);
+    if fits(&whole, 0) {
+        return whole;
+    }
+    let cut = (1..records.len()).rev().map(|n| (n, table(&records[..n])));
+    let (n, text) = cut
+        .into_iter()
+        .find(|(_, text)| fits(text, 1))
+        .unwrap_or_else(|| (1, table(&records[..records.len().min(1)])));
+    format!("{text}and {} more; --selector chooses among them\n", records.len() - n)
 }
 
 /// Returns the time of the read and the leader of the controller.
@@ -437,7 +468,7 @@ mod tests {
 
     #[test]
     fn an_origin_other_than_a_hook_has_a_column() {
-        let screen = Screen { width: Some(120), colour: false, terminal: true };
+        let screen = Screen { width: Some(120), terminal: true, ..Screen::default() };
         compare("get-origin-120", &table(&[asked(), waiting()], false, now(), screen));
     }
 
@@ -478,13 +509,25 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
 
     #[test]
     fn on_a_narrow_terminal_the_status_is_below_and_a_heading_is_set_off() {
-        let screen = Screen { width: Some(80), colour: true, terminal: true };
+        let screen = Screen { width: Some(80), colour: true, terminal: true, ..Screen::default() };
         compare("get-80-colour", &table(&records(), false, now(), screen));
     }
 
     #[test]
+    fn a_screen_that_is_drawn_again_keeps_its_heading() {
+        let screen = Screen { width: Some(80), terminal: true, ..Screen::default() };
+        let all = [stuck(), waiting(), asked(), done()];
+        let draw = |records: &[(String, Read)]| table(records, false, now(), screen);
+        assert_eq!(first(&all, 100, draw), draw(&all));
+        let short = first(&all, 12, draw);
+        assert_eq!(short.lines().count(), 10, "{short}");
+        assert!(short.ends_with("and 2 more; --selector chooses among them\n"), "{short}");
+        assert!(first(&all, 3, draw).ends_with("and 3 more; --selector chooses among them\n"));
+    }
+
+    #[test]
     fn on_a_terminal_of_80_columns() {
-        let screen = Screen { width: Some(80), colour: false, terminal: true };
+        let screen = Screen { width: Some(80), terminal: true, ..Screen::default() };
         let shown = table(&[stuck(), waiting()], false, now(), screen);
         compare("get-80", &shown);
         // Ids of AWS's length, a deadline, and another origin.

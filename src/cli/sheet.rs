@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn on_a_narrow_terminal_no_line_but_a_command_is_longer() {
-        let screen = Screen { width: Some(80), colour: false, terminal: true };
+        let screen = Screen { width: Some(80), terminal: true, ..Screen::default() };
         let shown = page(&asked(), screen);
         compare("describe-asked-80", &shown);
         let long: Vec<&str> = shown

@@ -9,6 +9,8 @@ use std::io::IsTerminal;
 pub struct Screen {
     /// Width in columns; `None`: lines are not wrapped.
     pub width: Option<u16>,
+    /// Height in lines; `None` if it is no terminal.
+    pub height: Option<u16>,
     /// True if headings are bold.
     pub colour: bool,
     /// True for a terminal.
@@ -21,11 +23,35 @@ impl Screen {
         let terminal = std::io::stdout().is_terminal();
         // A person or a test sets COLUMNS. A shell has the variable but does not export it.
         let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-        let width = set
-            .or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
-            .filter(|width| *width >= 40);
+        let size = terminal_size::terminal_size();
+        let width = set.or_else(|| size.map(|(width, _)| width.0)).filter(|width| *width >= 40);
+        let height = size.map(|(_, height)| height.0).filter(|_| terminal);
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Screen { width, colour, terminal }
+        Screen { width, height, colour, terminal }
+    }
+
+    /// Wraps the lines of a text to the width. Commands to copy, and lines of a source, stay whole.
+    pub fn fit(&self, text: &str) -> String {
+        let Some(width) = self.width.map(usize::from) else { return text.to_owned() };
+        let mut fitted = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            let (content, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+            let body = content.trim_start();
+            let whole = ["ecs-drain ", "aws ", "|"].iter().any(|begin| body.starts_with(begin))
+                || body.split(' ').nth(1) == Some("|");
+            if whole || content.chars().count() <= width {
+                fitted.push_str(line);
+                continue;
+            }
+            let indent = content.len() - body.len();
+            let lines = wrapped(body, width.saturating_sub(indent + 2));
+            for (n, part) in lines.iter().enumerate() {
+                let more = if n == 0 { indent } else { indent + 2 };
+                let end = if n + 1 == lines.len() { end } else { "\n" };
+                fitted.push_str(&format!("{}{part}{end}", " ".repeat(more)));
+            }
+        }
+        fitted
     }
 
     /// Returns a heading, bold if the screen has colour.
@@ -134,6 +160,20 @@ mod tests {
         let text = "task 91105849128e2fca87298cac4bb31e7a, of service api (91105849128e2fca87298cac4bb31e7b)";
         assert_eq!(short(text), "task 91105849, of service api (91105849)");
         assert_eq!(short("i-00de36304a42b1541 in deadbeef"), "i-00de36304a42b1541 in deadbeef");
+    }
+
+    #[test]
+    fn a_text_fits_and_commands_stay_whole() {
+        let screen = Screen { width: Some(40), ..Screen::default() };
+        let command = "  ecs-drain pause i-0123456789abcdef0 --reason 'incident 4711'\n";
+        let source = "12 | strategy = \"a very long value that nobody would write\"\n";
+        assert_eq!(screen.fit(command), command);
+        assert_eq!(screen.fit(source), source);
+        assert_eq!(
+            screen.fit("  -> set the heartbeat timeout to 3600 s, which allows 48 hours\nno\n"),
+            "  -> set the heartbeat timeout to 3600\n    s, which allows 48 hours\nno\n"
+        );
+        assert_eq!(Screen::default().fit(source), source);
     }
 
     #[test]

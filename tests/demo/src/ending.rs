@@ -11,6 +11,9 @@ use std::time::Duration;
 const PHASES: [Phase; 5] =
     [Phase::Pending, Phase::Deregistering, Phase::Waiting, Phase::Verifying, Phase::Completing];
 
+/// Their headings, short enough for 80 columns.
+const HEADINGS: [&str; 5] = ["PEND", "DEREG", "WAIT", "VERIF", "COMPL"];
+
 /// The end of the story.
 #[derive(Clone, Debug)]
 pub struct Ending {
@@ -72,17 +75,19 @@ impl Ending {
 
     /// Returns the summary as text.
     pub fn summary(&self) -> String {
-        let mut text = self.times();
+        // The verdict is what the last lines of a terminal show.
+        let mut text = self.usage();
         text += "\n";
-        text += &self.usage();
+        text += &self.times();
         text += "\n";
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{} of {} instances drained to their end, in {} of simulated time.",
+            "{} of {} drains finished in {} of simulated time:\n{}.",
             self.finished(),
             self.records.len(),
-            clock(self.took)
+            clock(self.took),
+            self.ends()
         );
         match self.kills {
             None => {}
@@ -109,10 +114,23 @@ impl Ending {
         text
     }
 
+    /// Returns the number of drains with each outcome: `11 Drained, 1 TimedOut (at its deadline)`.
+    fn ends(&self) -> String {
+        let mut counts = BTreeMap::<Outcome, usize>::new();
+        for outcome in self.outcomes().into_iter().flatten() {
+            *counts.entry(outcome).or_default() += 1;
+        }
+        let word = |(outcome, n): (Outcome, usize)| {
+            let why = if outcome == Outcome::TimedOut { " (released at its deadline)" } else { "" };
+            format!("{n} {outcome}{why}")
+        };
+        counts.into_iter().map(word).collect::<Vec<_>>().join(", ")
+    }
+
     /// Returns each instance's time in each phase, from its record's history.
     fn times(&self) -> String {
         let heading = ["INSTANCE", "CLUSTER"].map(str::to_owned).into_iter();
-        let heading = heading.chain(PHASES.iter().map(|phase| phase.name().to_uppercase()));
+        let heading = heading.chain(HEADINGS.map(str::to_owned));
         let mut rows: Vec<Vec<String>> =
             vec![heading.chain(["TOTAL", "ENDED"].map(str::to_owned)).collect()];
         for (leaving, record) in &self.records {

@@ -30,31 +30,31 @@ interrupted.";
 const SOME_MONDAY: Timestamp = Timestamp::constant(1_767_603_600, 0);
 
 /// Returns a start for a story whose table can be read while it fills: a full minute, so long
-/// before now that no time in it is in the future.
-fn a_while_ago() -> Timestamp {
+/// before now that no time in it is in the future. The story takes ten minutes, or more than an hour
+/// with kills. Requests that are 15 minutes away from the simulated clock are refused.
+fn a_while_ago(with_kills: bool) -> Timestamp {
+    let minutes = if with_kills { 80 } else { 12 };
     let now = Timestamp::now().as_second();
-    Timestamp::from_second(now - now.rem_euclid(60) - 30 * 60).unwrap_or(SOME_MONDAY)
+    Timestamp::from_second(now - now.rem_euclid(60) - minutes * 60).unwrap_or(SOME_MONDAY)
 }
 
 /// Watch a dozen instances drain, in a simulated AWS in this process.
 #[derive(Debug, Parser)]
 #[command(name = "demo", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
-    /// The seed of everything that is left to chance: the same seed is the same story
+    /// Seed of everything random: the same seed is the same story
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many simulated seconds pass in a second, at most: 1 to 600, or max
+    /// Highest number of simulated seconds per second: 1 to 600, or max
     #[arg(long, default_value = "20", value_name = "FACTOR", value_parser = speed)]
     speed: Speed,
-    /// Kill the controller and start it again, each time this much simulated time has passed, such
-    /// as 3m
+    /// Kill and restart the controller at this interval of simulated time, such as 3m
     #[arg(long, value_name = "DURATION", value_parser = kill_every)]
     kill_every: Option<Duration>,
-    /// Put the simulated AWS on a loopback port, keep it there afterwards, and print commands that
-    /// reach it
+    /// Serve the simulated AWS on a loopback port, also after the story, and print commands for it
     #[arg(long)]
     serve: bool,
-    /// How much to log: a level for ecs-drain itself, or a list such as warn,ecs_drain=debug
+    /// Log filter: a level, or a list such as warn,ecs_drain=debug
     #[arg(long, value_name = "FILTER", env = "ECS_DRAIN_LOG")]
     log: Option<String>,
 }
@@ -105,7 +105,7 @@ fn run(args: &Arguments) -> Result<(), Failure> {
         speed: args.speed.0,
         kill_every: args.kill_every,
         serve: args.serve,
-        start: if args.serve { a_while_ago() } else { SOME_MONDAY },
+        start: if args.serve { a_while_ago(args.kill_every.is_some()) } else { SOME_MONDAY },
     };
     let out = io::stdout();
     let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");

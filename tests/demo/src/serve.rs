@@ -96,6 +96,8 @@ export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 {aws} autoscaling terminate-instance-in-auto-scaling-group \\
     --no-should-decrement-desired-capacity --instance-id {instance}
 {program} get --watch
+
+# A drain that is stuck, and the replacement of an AMI: docs/practice.md
 "
         );
     }

@@ -72,7 +72,10 @@ impl Opening {
                 &format!("The controller is killed every {}, and started again.\n", clock(every));
         }
         if let Some(url) = &self.url {
-            text += &format!("The simulated AWS and the table are at {url} meanwhile.\n");
+            text += &format!(
+                "The simulated AWS and the table are at {url}.\n\
+                 Its clock is behind yours until the story has ended.\n"
+            );
         }
         text + "\n"
     }

@@ -62,7 +62,7 @@ fn now() -> Timestamp {
 
 fn show(read: &Read) {
     const KEY: &str = "123456789012/us-east-1/i-0";
-    let screen = Screen { width: Some(80), colour: false, terminal: false };
+    let screen = Screen { width: Some(80), ..Screen::default() };
     let choices = match read {
         Read::Record(record) => {
             let flags = Flags::new(&TableArgs::default(), record, "default");
