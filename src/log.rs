@@ -90,6 +90,22 @@ impl Repeats {
         true
     }
 
+    /// Returns the error of an answer that is to be logged. A success ends the failure.
+    pub fn reports<'e, T, E>(
+        &self,
+        what: &'static str,
+        whom: &str,
+        answer: &'e Result<T, E>,
+    ) -> Option<&'e E> {
+        match answer {
+            Ok(_) => {
+                self.works(what, whom);
+                None
+            }
+            Err(error) => self.fails(what, whom).then_some(error),
+        }
+    }
+
     /// Returns whether a logged failure of `what` about `whom` is over.
     pub fn works(&self, what: &'static str, whom: &str) -> bool {
         let mut said = self.said();
@@ -112,5 +128,8 @@ mod tests {
         assert!(repeats.fails("write", "a"));
         assert!(repeats.works("write", "a") && !repeats.works("write", "a"));
         assert!(repeats.fails("write", "a"), "it begins anew");
+        assert_eq!(repeats.reports("write", "a", &Err::<(), _>("denied")), None, "it goes on");
+        assert_eq!(repeats.reports("write", "a", &Ok::<_, &str>(())), None);
+        assert_eq!(repeats.reports("write", "a", &Err::<(), _>("denied")), Some(&"denied"));
     }
 }

@@ -271,16 +271,17 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let paused = |record: &Record| scope.paused_on(record).is_some();
     let confirm = |key: String| -> LocalBoxFuture<'_, ()> {
         Box::pin(async move {
-            if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
-                if shared.health.repeats.fails("reread", &key) {
-                    log::instance!(
-                        error,
-                        scope,
-                        table::instance(&key),
-                        error = chain(&error),
-                        "Record not read again; this drain waits"
-                    );
-                }
+            let read = table::reread(shared, scope, std::slice::from_ref(&key)).await;
+            if let Some(error) = shared.health.repeats.reports("reread", &key, &read) {
+                log::instance!(
+                    error,
+                    scope,
+                    table::instance(&key),
+                    error = chain(error),
+                    "Record not read again; this drain waits"
+                );
+            }
+            if read.is_err() {
                 scope.fleet.not_written(&key, shared.clock.mono());
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

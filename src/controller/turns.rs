@@ -18,6 +18,7 @@ use ecs_drain_state::{
 };
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -224,7 +225,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
         if let Some(fault) = &decision.fault {
             log::drain!(error, record, %fault, "Drain stopped by a fault in ecs-drain; heartbeats continue");
         }
-        say(record, &slot.why, &decision);
+        say(record, &slot.why, &decision, now.wall);
         decision.why.name().clone_into(&mut slot.why);
         slot.stuck = slot.stuck && !decision.record.is_done();
         let said = slot.stuck_said.max(progress).unwrap_or(now.mono);
@@ -271,14 +272,14 @@ fn changes(before: &Record, why: &str, decision: &Decision) -> bool {
 }
 
 /// Logs a decision if the phase or the reason has changed.
-fn say(before: &Record, why: &str, decision: &Decision) {
+fn say(before: &Record, why: &str, decision: &Decision, at: Timestamp) {
     let now = &decision.record;
     if before.phase() != now.phase() {
         let (from, why) = (before.phase().name(), decision.why.name());
-        log::drain!(info, now, from, why, "Phase changed: {}", now.shown.message);
+        log::drain!(info, now, from, why, "Phase changed: {}", decision.why.sentence(at));
     } else if changes(before, why, decision) {
         let why = decision.why.name();
-        log::drain!(info, now, why, "Reason changed: {}", now.shown.message);
+        log::drain!(info, now, why, "Reason changed: {}", decision.why.sentence(at));
     }
 }
 
@@ -319,16 +320,17 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
         Ok(Saved::LostRace) => {
             let instance = table::instance(&key);
             log::instance!(debug, scope, instance, "Record changed by another process; reading it");
-            if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
-                if shared.health.repeats.fails("reread", &key) {
-                    log::instance!(
-                        error,
-                        scope,
-                        instance,
-                        error = chain(&error),
-                        "Record not read again; this drain waits"
-                    );
-                }
+            let read = table::reread(shared, scope, std::slice::from_ref(&key)).await;
+            if let Some(error) = shared.health.repeats.reports("reread", &key, &read) {
+                log::instance!(
+                    error,
+                    scope,
+                    instance,
+                    error = chain(error),
+                    "Record not read again; this drain waits"
+                );
+            }
+            if read.is_err() {
                 scope.fleet.not_written(&key, shared.clock.mono());
             }
             None

@@ -87,17 +87,16 @@ impl Intake {
                 if !may_hold {
                     continue;
                 }
-                if let Err(error) = adopt(config, scope, records, clock, &key, lifecycle).await
-                    && scope.health.repeats.fails("adopt", &key)
-                {
+                let adopted = adopt(config, scope, records, clock, &key, lifecycle).await;
+                if let Some(error) = scope.health.repeats.reports("adopt", &key, &adopted) {
                     log::instance!(
                         error,
                         scope,
                         instance,
-                        error = chain(&error),
+                        error = chain(error),
                         "Lifecycle action not adopted; heartbeats continue"
-                    )
-                };
+                    );
+                }
                 continue;
             }
             // The search continues meanwhile.
@@ -109,17 +108,16 @@ impl Intake {
         stream::iter(opening_now)
             .for_each_concurrent(AT_ONCE, |opening| async move {
                 let instance = opening.instance_id.clone();
-                if let Err(error) = open(config, self, scope, records, clock, opening).await
-                    && scope.health.repeats.fails("open", &instance)
-                {
+                let opened = open(config, self, scope, records, clock, opening).await;
+                if let Some(error) = scope.health.repeats.reports("open", &instance, &opened) {
                     log::instance!(
                         error,
                         scope,
                         instance,
-                        error = chain(&error),
+                        error = chain(error),
                         "Drain not opened; heartbeats continue"
-                    )
-                };
+                    );
+                }
             })
             .await;
     }

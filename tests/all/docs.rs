@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_simulator::Simulator;
 use aws_simulator::spec::StandaloneSpec;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use ecs_drain::aws::Environment;
 use ecs_drain::cli::Cli;
 use ecs_drain::config::{Config, Given};
@@ -24,11 +24,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn page(name: &str) -> String {
+pub fn page(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -57,7 +57,7 @@ pub fn pages() -> Vec<PathBuf> {
 }
 
 /// Returns the text outside of code blocks, and the code blocks by language.
-fn split(page: &str) -> (String, Vec<(String, String)>) {
+pub fn split(page: &str) -> (String, Vec<(String, String)>) {
     let (mut text, mut blocks, mut inside) = (String::new(), Vec::<(String, String)>::new(), false);
     for line in page.lines() {
         match (line.strip_prefix("```"), inside) {
@@ -109,7 +109,7 @@ fn every_link_leads_somewhere() {
 }
 
 /// Pages outside of docs and the root that people read.
-const OTHER_PAGES: [&str; 8] = [
+pub const OTHER_PAGES: [&str; 8] = [
     ".github/SECURITY.md",
     "deploy/cloudformation/README.md",
     "deploy/image/README.md",
@@ -119,142 +119,6 @@ const OTHER_PAGES: [&str; 8] = [
     "deploy/terraform/modules/policy/README.md",
     "deploy/terraform/modules/queue/README.md",
 ];
-
-/// Words that name no actor, or that are hard to understand at three in the morning.
-const NOT_WRITTEN: [&str; 19] = [
-    "our",
-    "ours",
-    "us",
-    "we",
-    "nobody",
-    "somebody",
-    "whoever",
-    "go on",
-    "goes on",
-    "let go",
-    "lets go",
-    "stand still",
-    "stands still",
-    "stood still",
-    "of no service",
-    "have a say",
-    "come to",
-    "put right",
-    "told",
-];
-
-#[test]
-fn the_pages_name_who_does_what() {
-    let mut found = Vec::new();
-    let pages = pages().into_iter().chain(OTHER_PAGES.iter().map(PathBuf::from));
-    for name in pages.map(|path| path.display().to_string()) {
-        let (text, _) = split(&page(&name));
-        for line in text.lines() {
-            // Names of tests and words of the program are as they are.
-            let words = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
-            let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-            let words = words.to_lowercase().replace(|c: char| !is_word(c), " ");
-            let words = format!(" {} ", words.split_whitespace().collect::<Vec<_>>().join(" "));
-            let hits = NOT_WRITTEN.iter().filter(|phrase| words.contains(&format!(" {phrase} ")));
-            found.extend(hits.map(|phrase| format!("{name}: {phrase}: {line}")));
-        }
-    }
-    assert!(found.is_empty(), "{}", found.join("\n"));
-}
-
-/// Openings without a noun: the reader has to build it.
-const HEADLESS: [&str; 5] = ["What ", "Whether ", "Whoever ", "Whatever ", "That which "];
-
-#[test]
-fn no_sentence_begins_without_a_noun() {
-    let mut found = Vec::new();
-    let pages = pages().into_iter().chain(OTHER_PAGES.iter().map(PathBuf::from));
-    for name in pages.map(|path| path.display().to_string()) {
-        let (text, _) = split(&page(&name));
-        for line in text.lines() {
-            for part in line.split(['|', '.', ';', ':']) {
-                let sentence = part.trim_start_matches(['#', '-', '*', '>', ' ']);
-                // Questions are a person's own words.
-                let asks = line.contains('?');
-                if !asks && HEADLESS.iter().any(|opening| sentence.starts_with(opening)) {
-                    found.push(format!("{name}: {sentence}"));
-                }
-            }
-        }
-    }
-    assert!(found.is_empty(), "{}", found.join("\n"));
-}
-
-/// The texts of the program, which people read at three in the morning: every string of `src` and
-/// `state/src`, and every line of help.
-#[test]
-fn the_program_names_who_does_what() {
-    let mut sources = Vec::new();
-    for folder in ["src", "state/src"] {
-        crate::arrows::files(&root().join(folder), &mut sources);
-    }
-    let mut found = Vec::new();
-    for path in sources {
-        let name = path.strip_prefix(root()).unwrap().display().to_string();
-        if name.contains("/tests") || name.ends_with("samples.rs") {
-            continue;
-        }
-        let source = fs::read_to_string(&path).unwrap();
-        let source = source.split("\n#[cfg(test)]\nmod ").next().unwrap();
-        for text in strings(source) {
-            let words = text.to_lowercase();
-            // `{told}` is a name, and `:nobody` a placeholder of DynamoDB.
-            let is_word = |c: char| c.is_alphanumeric() || "_-{:/".contains(c);
-            let words = words.replace(|c: char| !is_word(c), " ");
-            let words = format!(" {} ", words.split_whitespace().collect::<Vec<_>>().join(" "));
-            let hits = NOT_WRITTEN.iter().filter(|phrase| words.contains(&format!(" {phrase} ")));
-            found.extend(hits.map(|phrase| format!("{name}: {phrase}: {text}")));
-            if HEADLESS.iter().any(|opening| text.starts_with(opening)) {
-                found.push(format!("{name}: {text}"));
-            }
-        }
-    }
-    let mut commands = vec![Cli::command()];
-    while let Some(command) = commands.pop() {
-        let helps = command.get_arguments().filter_map(|arg| arg.get_help());
-        for help in helps.chain(command.get_about()).map(ToString::to_string) {
-            let first = help.split(' ').next().unwrap_or_default();
-            let headless =
-                ["What", "Which", "How", "Whether", "Who", "Whose", "Where", "When", "Why"];
-            if headless.contains(&first) {
-                found.push(format!("help of {}: {help}", command.get_name()));
-            }
-        }
-        commands.extend(command.get_subcommands().cloned());
-    }
-    assert!(found.is_empty(), "{}", found.join("\n"));
-}
-
-/// The string literals of a source, without its comments.
-fn strings(source: &str) -> Vec<String> {
-    let code: String = source
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    let (mut found, mut text, mut escaped) = (Vec::new(), None::<String>, false);
-    let mut before = ' ';
-    for c in code.chars() {
-        match (&mut text, c) {
-            (Some(text), c) if escaped => {
-                escaped = false;
-                text.push(if c == 'n' || c == '\n' { ' ' } else { c });
-            }
-            (Some(_), '\\') => escaped = true,
-            (Some(_), '"') => found.extend(text.take()),
-            (Some(text), c) => text.push(c),
-            (None, '"') if before != '\'' => text = Some(String::new()),
-            (None, _) => {}
-        }
-        before = c;
-    }
-    found
-}
 
 /// The facts for a decision come first, and all of it is read.
 #[test]
@@ -553,6 +417,78 @@ fn every_command_is_one_that_the_program_takes() {
         }
     }
     assert!(tried > 8, "only {tried} commands were found");
+}
+
+/// The spans of inline code in a page, with the page's name.
+fn spans() -> Vec<(String, String)> {
+    let mut spans = Vec::new();
+    for path in pages().into_iter().chain(OTHER_PAGES.iter().map(PathBuf::from)) {
+        let name = path.display().to_string();
+        let (text, _) = split(&page(&name));
+        for line in text.lines() {
+            let code = line.split('`').skip(1).step_by(2);
+            spans.extend(code.map(|span| (name.clone(), span.to_owned())));
+        }
+    }
+    spans
+}
+
+/// A command in a sentence is one that the program takes, as far as it is given.
+#[test]
+fn every_command_in_a_sentence_is_one_that_the_program_takes() {
+    use clap::error::ErrorKind::{
+        DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument, MissingSubcommand,
+    };
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (name, span) in spans() {
+        // A redirection is the shell's, and COMMAND stands for any.
+        let span = span.split(" > ").next().unwrap_or_default().replace("COMMAND", "get");
+        let open = ['…', '|', '$', '['].iter().any(|c| span.contains(*c));
+        // The words of a screen.
+        let quoted = span.starts_with("ecs-drain set it to DRAINING");
+        if !span.starts_with("ecs-drain ") || open || quoted {
+            continue;
+        }
+        tried += 1;
+        let Err(error) = Cli::try_parse_from(shell_words(&span)) else { continue };
+        let unfinished =
+            [MissingRequiredArgument, MissingSubcommand, DisplayHelpOnMissingArgumentOrSubcommand];
+        let unfinished = unfinished.contains(&error.kind())
+            || error.to_string().contains("but none was supplied");
+        if !unfinished && error.exit_code() != 0 {
+            wrong.push(format!("{name}: {span}: {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried > 60, "{tried}");
+}
+
+#[test]
+fn every_path_and_metric_on_the_pages_exists() {
+    let metrics = page("docs/metrics.md");
+    let folders = ["src/", "state/", "tests/", "docs/", "deploy/", ".ci/", ".github/"];
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (name, span) in spans() {
+        let is_path = folders.iter().any(|folder| span.starts_with(folder))
+            && span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        let exists = match is_path {
+            // A page of a folder names paths below it, too.
+            true => {
+                root().join(&span).exists()
+                    || Path::new(&name)
+                        .parent()
+                        .is_some_and(|p| root().join(p).join(&span).exists())
+            }
+            false if span.starts_with("ecs_drain_") => metrics.contains(&format!("| `{span}` |")),
+            false => continue,
+        };
+        tried += 1;
+        if !exists {
+            wrong.push(format!("{name}: {span}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried > 100, "{tried}");
 }
 
 /// Returns the words of a command line, those in single quotes as one.

@@ -31,3 +31,4 @@ mod scopes;
 mod store;
 mod story;
 mod templates;
+mod words;

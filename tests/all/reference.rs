@@ -545,6 +545,15 @@ fn the_samples_of_causes() {
     sample("causes", &(texts.join("\n\n") + "\n"));
 }
 
+#[test]
+fn the_number_of_causes_is_the_same_on_every_page() {
+    let number = Cause::NAMES.len();
+    for (name, words) in [("README.md", "[{} causes]"), ("CHANGELOG.md", "[{} of them]")] {
+        let words = words.replace("{}", &number.to_string());
+        assert!(crate::docs::page(name).contains(&words), "{name} has no {words}");
+    }
+}
+
 /// Pages whose `text` blocks are drawings or are generated.
 const DRAWN: [&str; 2] = ["docs/architecture.md", "docs/cli.md"];
 

@@ -79,11 +79,13 @@ fn refused(name: &str, lines: &str, expected: &str) {
     let line = CONFIG.lines().count() + 2;
     for command in [&["run"][..], &["init"], &["get"], &["config", "check"]] {
         let said = rig.say(command);
-        assert_eq!(
-            error(&said, 2),
-            format!("{}:{line}: {expected}", rig.config().display()),
-            "{command:?}"
-        );
+        let error = error(&said, 2);
+        // Below it is the line, with the mistake marked.
+        let mut shown = error.lines();
+        let place = format!("{}:{line}: {expected}", rig.config().display());
+        assert_eq!(shown.next(), Some(place.as_str()), "{command:?}");
+        let source = lines.lines().nth(1).unwrap();
+        assert!(shown.any(|shown| shown == format!("{line} | {source}")), "{command:?}: {error}");
     }
     assert!(rig.simulator.peek(|cloud| cloud.log.entries().is_empty()), "nothing was called");
 }
@@ -178,7 +180,7 @@ fn the_commands_create_and_read_the_table() {
     assert!(none.starts_with("no drains of controller test in table drains"), "{none}");
     let said = rig.say(&["describe", A]);
     let none = format!(
-        "table {TABLE} holds no drain of {A} in 123456789012/us-east-1; name it as ACCOUNT/REGION/{A} if it is elsewhere"
+        "table {TABLE} has no drain of {A} in 123456789012/us-east-1; for another place use ACCOUNT/REGION/{A}"
     );
     assert_eq!(error(&said, 1), none);
     let said = rig.say(&["cancel", A]);
@@ -206,13 +208,9 @@ fn the_commands_create_and_read_the_table() {
         "{json}"
     );
     let sheet = fine(rig.say(&["describe", A]));
-    for part in [
-        "in us-east-1, account 123456789012",
-        "Waiting, since",
-        "web-group",
-        "Tasks left (1)",
-        "History",
-    ] {
+    for part in
+        ["in us-east-1, account 123456789012", "Waiting, since", "web-group", "tasks: 1", "History"]
+    {
         assert!(sheet.contains(part), "{part} is missing:\n{sheet}");
     }
     assert_eq!(
