@@ -262,7 +262,25 @@ const INDENT: &str = "    ";
 
 /// Returns the records as a table, in the order given.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
-    let below = screen.width.filter(|width| *width < NARROW && !wide);
+    let Some(width) = screen.width.filter(|_| !wide) else {
+        return draw(records, wide, now, screen, None);
+    };
+    let shown = draw(records, wide, now, screen, None);
+    let longest = shown.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+    if width >= NARROW && longest <= usize::from(width) {
+        return shown;
+    }
+    draw(records, wide, now, screen, Some(width))
+}
+
+/// Draws the table; the status is a column, or a line of its own at most `below` columns wide.
+fn draw(
+    records: &[(String, Read)],
+    wide: bool,
+    now: Timestamp,
+    screen: Screen,
+    below: Option<u16>,
+) -> String {
     let columns = Columns {
         origin: wide
             || records.iter().any(
@@ -543,6 +561,10 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
         let shown = table(&records, false, now(), screen);
         compare("get-80-long", &shown);
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        // A column that does not fit is a line of its own on a wide terminal, too.
+        let screen = Screen { width: Some(150), ..screen };
+        let shown = table(&records, false, now(), screen);
+        assert!(shown.lines().all(|line| line.chars().count() <= 150), "{shown}");
     }
 
     #[test]
