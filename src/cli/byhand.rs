@@ -92,25 +92,12 @@ fn action(request: &Request, lifecycle: &Lifecycle) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{asked, now, waiting};
+    use crate::cli::samples::{asked, now, request, waiting};
     use crate::store::Read;
 
     fn said(what: What, read: &Read) -> String {
         let Read::Record(record) = read else { return "not read".to_owned() };
-        let request = Request {
-            id: "1".to_owned(),
-            controller: record.controller.clone(),
-            account: record.account.clone(),
-            region: record.region.clone(),
-            instance_id: record.instance_id.clone(),
-            cluster: None,
-            generation: record.generation,
-            what,
-            by: "Ada".to_owned(),
-            reason: None,
-            at: now(),
-            schema: ecs_drain_state::request::SCHEMA,
-        };
+        let request = request(record, what, None);
         commands(&request, Some(record), &record.container_instances).join("\n")
     }
 

@@ -129,10 +129,10 @@ mod tests {
     #![allow(clippy::panic, clippy::unwrap_used)]
     use super::*;
     use crate::cli::Cli;
-    use crate::cli::samples::{asked, now, retained, waiting};
+    use crate::cli::samples::{self, asked, now, retained, waiting};
     use crate::store::Read;
     use clap::Parser;
-    use ecs_drain_state::request::{Applied, Circumstances, SCHEMA, apply};
+    use ecs_drain_state::request::{Applied, Circumstances, apply};
     use ecs_drain_state::{Order, Request, Stage, What};
 
     fn lines(choices: &[Choice]) -> Vec<&str> {
@@ -236,19 +236,6 @@ mod tests {
             "extend" => What::Extend { until: now() + SignedDuration::from_hours(2) },
             other => panic!("{other}"),
         };
-        Request {
-            id: "1".to_owned(),
-            controller: record.controller.clone(),
-            account: record.account.clone(),
-            region: record.region.clone(),
-            instance_id: record.instance_id.clone(),
-            cluster: None,
-            generation: record.generation,
-            what,
-            by: "Ada".to_owned(),
-            reason: Some("x".to_owned()),
-            at: now(),
-            schema: SCHEMA,
-        }
+        samples::request(record, what, Some("x"))
     }
 }

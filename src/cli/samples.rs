@@ -6,7 +6,7 @@ use ecs_drain_state::record::Opening;
 use ecs_drain_state::why::Why;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation,
-    Order, Origin, Outcome, Record, Stage, Strategy, Target, Then, WaitKind,
+    Order, Origin, Outcome, Record, Request, Stage, Strategy, Target, Then, WaitKind, What,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -249,4 +249,22 @@ pub fn unread() -> Vec<(String, Read)> {
             Read::Unreadable { why: "phase is \"Wating\"".to_owned() },
         ),
     ]
+}
+
+/// Makes a request of Ada's for a record.
+pub fn request(record: &Record, what: What, reason: Option<&str>) -> Request {
+    Request {
+        id: "1".to_owned(),
+        controller: record.controller.clone(),
+        account: record.account.clone(),
+        region: record.region.clone(),
+        instance_id: record.instance_id.clone(),
+        cluster: None,
+        generation: record.generation,
+        what,
+        by: "Ada".to_owned(),
+        reason: reason.map(str::to_owned),
+        at: now(),
+        schema: ecs_drain_state::request::SCHEMA,
+    }
 }
