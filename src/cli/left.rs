@@ -17,6 +17,8 @@ pub struct Left {
     /// Number of targets in the record that must be gone before the instance is released, whether
     /// or not their state was read.
     pub known: usize,
+    /// True if the drain has ended, so that nothing more is read.
+    pub over: bool,
 }
 
 impl Left {
@@ -43,12 +45,13 @@ impl Left {
             tasks: count(record.shown.tasks_left_count, tasks_read),
             targets: count(record.shown.targets_left_count, targets_read),
             known,
+            over: record.is_done(),
         }
     }
 
     /// Returns the number of tasks, such as `3`, or that they were not read.
     pub fn tasks(&self) -> String {
-        self.tasks.map_or_else(|| "not read yet".to_owned(), |count| count.to_string())
+        self.tasks.map_or_else(|| format!("not read{}", self.yet()), |count| count.to_string())
     }
 
     /// Returns the number of targets, such as `1`, or that they were not checked, with the number
@@ -56,9 +59,13 @@ impl Left {
     pub fn targets(&self) -> String {
         match (self.targets, self.known) {
             (Some(count), _) => count.to_string(),
-            (None, 0) => "not checked yet".to_owned(),
-            (None, known) => format!("not checked yet ({known} known)"),
+            (None, 0) => format!("not checked{}", self.yet()),
+            (None, known) => format!("not checked{} ({known} known)", self.yet()),
         }
+    }
+
+    fn yet(&self) -> &'static str {
+        if self.over { "" } else { " yet" }
     }
 }
 
@@ -126,7 +133,10 @@ mod tests {
         let (_, Read::Record(mut record)) = done() else { panic!("a record") };
         let (_, Read::Record(known)) = waiting() else { panic!("a record") };
         record.obligations = known.obligations;
+        assert_eq!(of(&record), (Some(1), None));
+        record.shown.tasks_left_count = 0;
         assert_eq!(of(&record), (Some(0), None));
+        assert_eq!(Left::of(&record).targets(), "not checked (1 known)");
         record.history.clear();
         assert_eq!(of(&record), (None, None));
     }

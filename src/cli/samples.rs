@@ -164,6 +164,8 @@ pub fn done() -> (String, Read) {
     };
     record.phase_since = ago(30);
     record.shown.message = Why::Done(Outcome::TimedOut).to_string();
+    record.shown.tasks_left = vec!["task 0a1b of service shop is RUNNING".to_owned()];
+    record.shown.tasks_left_count = 1;
     (record.key(), Read::Record(Box::new(record)))
 }
 

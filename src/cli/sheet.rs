@@ -7,7 +7,7 @@ use crate::cli::options::Choice;
 use crate::cli::words::{Screen, age, iso, length, when, wrapped};
 use crate::quote::plain;
 use crate::store::Read;
-use ecs_drain_state::{Lifecycle, Order, Phase, Record, Stage, Then, WaitKind};
+use ecs_drain_state::{Lifecycle, Order, Outcome, Phase, Record, Stage, Then, WaitKind};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt::Write as _;
 
@@ -101,7 +101,7 @@ impl Sheet {
     fn record(mut self, record: &Record, around: &Around<'_>) -> String {
         let now = around.now;
         self.standing(record, now);
-        if !record.is_done() {
+        if may_have_left_some(record) {
             self.left(record);
         }
         self.list(
@@ -132,7 +132,7 @@ impl Sheet {
         if let Some(since) = record.shown.stuck_since.filter(|_| !record.is_done()) {
             self.line("STUCK", format!("no progress since {}", at(since)));
         }
-        self.line(if record.is_done() { "Ended" } else { "Status" }, &record.shown.message);
+        self.line(if record.is_done() { "Ended" } else { "Status" }, status(record));
         self.orders(record, now);
         if let Some(error) = &record.last_error {
             let tried = if record.attempts > 0 {
@@ -173,7 +173,7 @@ impl Sheet {
     /// Writes the remaining tasks and targets.
     fn left(&mut self, record: &Record) {
         let (left, shown) = (Left::of(record), &record.shown);
-        self.heading("Left on the instance");
+        self.heading(if left.over { "Left when it ended" } else { "Left on the instance" });
         self.broken("  ", &format!("tasks: {}", left.tasks()), 4);
         for name in left::names(&shown.tasks_left, shown.tasks_left_count) {
             self.broken("    ", &plain(&name), 6);
@@ -199,10 +199,13 @@ impl Sheet {
     /// Writes the moments that end the drain.
     fn limits(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({})", iso(at), when(at, now));
+        let deadline = |deadline: Timestamp| {
+            if record.is_done() { iso(deadline) } else { at(deadline) }
+        };
         let cut = if is_cut(record) { "; cut to the time that the hook leaves" } else { "" };
         self.line(
             "Deadline",
-            record.deadline.map_or_else(|| "none".to_owned(), |d| format!("{}{cut}", at(d))),
+            record.deadline.map_or_else(|| "none".to_owned(), |d| format!("{}{cut}", deadline(d))),
         );
         if let (Some(limit), Some(lifecycle), false) =
             (record.global_limit, &record.lifecycle, record.is_done())
@@ -284,6 +287,30 @@ impl Sheet {
             let first = format!("  {}  {:<13}  ", iso(event.at), event.phase.to_string());
             self.broken(&first, &plain(&event.what), first.chars().count());
         }
+    }
+}
+
+/// Returns the status without the first cause, which has its own heading.
+fn status(record: &Record) -> &str {
+    let shown = &record.shown;
+    let Some(cause) = shown.causes.first() else { return &shown.message };
+    match shown.message.strip_suffix(cause.text.as_str()) {
+        Some("") => shown.tasks_left.first().unwrap_or(&shown.message),
+        Some(reason) => reason.strip_suffix("; ").unwrap_or(&shown.message),
+        None => &shown.message,
+    }
+}
+
+/// Returns true if tasks or targets can be left on the instance, or were left when the drain ended.
+fn may_have_left_some(record: &Record) -> bool {
+    match record.outcome() {
+        None
+        | Some(Outcome::Forced | Outcome::TimedOut | Outcome::Abandoned | Outcome::WaitLost) => {
+            true
+        }
+        Some(
+            Outcome::Drained | Outcome::NotInCluster | Outcome::Cancelled | Outcome::InstanceGone,
+        ) => false,
     }
 }
 

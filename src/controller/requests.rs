@@ -184,7 +184,7 @@ async fn open(
     };
     match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await? {
         Opened::Begins(record) => {
-            Ok(answer(format!("a drain begins (generation {})", record.generation), false))
+            Ok(answer(format!("drain accepted (generation {})", record.generation), false))
         }
         Opened::UnderWay(record) => {
             Ok(answer(format!("a drain is under way already: {}", record.phase()), true))

@@ -300,15 +300,31 @@ impl Record {
         self.history.push(Event { at, phase: self.phase(), what: what.into() });
     }
 
-    /// Sets the displayed reason, followed by the first cause if one is known.
+    /// Sets the displayed reason, followed by the first cause if one is known. A task that both
+    /// name is named once.
     pub fn explain(&mut self, why: &Why, now: Timestamp) {
         why.name().clone_into(&mut self.shown.why);
-        let why = why.sentence(now);
-        self.shown.message = match self.shown.causes.first() {
-            Some(cause) => format!("{why}; {}", cause.text),
-            None => why,
+        let cause = self.shown.causes.first().map(|cause| cause.text.as_str());
+        self.shown.message = match (why, cause) {
+            (_, None) => why.sentence(now),
+            (Why::TasksLeft(left), Some(cause)) if names_same_task(&left.first, cause) => {
+                match left.count {
+                    0 | 1 => cause.to_owned(),
+                    n => format!("{n} tasks left; {cause}"),
+                }
+            }
+            (_, Some(cause)) => format!("{}; {cause}", why.sentence(now)),
         };
     }
+}
+
+/// Returns whether `cause` begins with the task that `reason` names.
+fn names_same_task(reason: &str, cause: &str) -> bool {
+    let Some(id) = cause.strip_prefix("task ").and_then(|rest| rest.split(' ').next()) else {
+        return false;
+    };
+    let mut words = reason.split(' ').skip_while(|word| *word != "task");
+    words.nth(1) == Some(id)
 }
 
 /// Returns the key of an instance's record in the table.

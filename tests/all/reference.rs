@@ -49,6 +49,36 @@ fn cell(text: &str) -> String {
     text.trim_end_matches('.').replace('|', "\\|")
 }
 
+// --------------------------------------------------------------------------------------- phases
+
+/// The phases into which a drain goes early: by force, at its deadline, or at an end of the wait.
+const ENDS: [Phase; 3] = [Phase::Completing, Phase::Returning, Phase::Done];
+
+#[test]
+fn the_moves_between_phases_are_on_their_page() {
+    let mut text = String::from("\n```mermaid\nstateDiagram-v2\n    [*] --> Pending\n");
+    let moves = Phase::ALL.into_iter().flat_map(|from| Phase::ALL.map(|to| (from, to)));
+    for (from, to) in moves.filter(|(from, to)| from.may_become(*to)) {
+        let follows = Phase::ALL.windows(2).any(|pair| pair == [from, to]);
+        if follows || !ENDS.contains(&to) || ENDS.contains(&from) {
+            let _ = writeln!(text, "    {from} --> {to}");
+        }
+    }
+    text.push_str(
+        "```\n\nThe diagram leaves out early ends. All moves (the phase before on the left, the one after above):\n\n|",
+    );
+    for to in Phase::ALL {
+        let _ = write!(text, " | `{to}`");
+    }
+    let _ = writeln!(text, " |\n| --- |{}", " --- |".repeat(Phase::ALL.len()));
+    for from in Phase::ALL {
+        let cells = Phase::ALL.map(|to| if from.may_become(to) { "✓" } else { "" });
+        let _ = writeln!(text, "| `{from}` | {} |", cells.join(" | "));
+    }
+    text.push('\n');
+    generated("docs/concepts.md", &text);
+}
+
 // ------------------------------------------------------------------------------------- commands
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::decide::tests::fixture::{container_instance, epoch, opened, ordered, stage};
 use crate::policy::Concurrency;
+use crate::why::Left;
 
 fn a_record() -> Record {
     opened(WaitKind::Terminating, vec![container_instance(1)])
@@ -29,6 +30,33 @@ fn its_group_is_the_lifecycle_actions_or_else_the_one_it_was_found_in() {
     assert_eq!(record.group(), record.lifecycle.as_ref().map(|l| l.group.as_str()));
     record.lifecycle = None;
     assert_eq!(record.group(), Some("found"));
+}
+
+#[test]
+fn a_task_that_reason_and_cause_name_is_named_once() {
+    let mut record = a_record();
+    let mut message = |count, first: &str, cause: &str| {
+        record.shown.causes = vec![Note { name: "Any".to_owned(), text: cause.to_owned() }];
+        record.explain(&Why::TasksLeft(Left { count, first: first.to_owned() }), epoch());
+        record.shown.message.clone()
+    };
+    let standalone = "standalone task 0a is RUNNING";
+    assert_eq!(
+        message(1, standalone, "task 0a is standalone; stop it"),
+        "task 0a is standalone; stop it"
+    );
+    assert_eq!(
+        message(3, standalone, "task 0a (and 2 more) is standalone"),
+        "3 tasks left; task 0a (and 2 more) is standalone"
+    );
+    assert_eq!(
+        message(1, standalone, "task 0b is standalone"),
+        "standalone task 0a is RUNNING; task 0b is standalone"
+    );
+    assert_eq!(
+        message(1, "task 0a of service shop is RUNNING", "no other container instance has room"),
+        "task 0a of service shop is RUNNING; no other container instance has room"
+    );
 }
 
 /// Ten minutes of refused completions end the heartbeats; a drain that is paused, or was not
