@@ -60,6 +60,10 @@ pub fn summary(config: &Config) -> String {
         1 => "one policy with 1 override".to_owned(),
         n => format!("one policy with {n} overrides"),
     });
+    let closed: Vec<_> = config.policies.closed_windows().collect();
+    if !closed.is_empty() {
+        lines.push(format!("closed windows: {}", closed.join(", ")));
+    }
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
@@ -91,12 +95,14 @@ mod tests {
     #[test]
     fn a_configuration_in_a_few_lines() {
         let text = "[table]\nregion = \"eu-west-1\"\n[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"a\", \"b\"]\n\
-                    groups = { tags = { team = \"*\" } }\n[[override]]\nclusters = [\"x\"]\npoll = \"9s\"\n";
+                    groups = { tags = { team = \"*\" } }\n[[override]]\nclusters = [\"x\"]\npoll = \"9s\"\n\
+                    [[closed]]\nname = \"night\"\nschedule = \"0 22 * * *\"\nduration = \"8h\"\n";
         let config = Config::parse(text, "x", &Given::default()).unwrap();
         assert_eq!(
             summary(&config),
             "  controller default, table ecs-drain in eu-west-1\n  dry run: no\n  \
-             scope eu-west-1: hooks a, b; clusters *; groups * tagged team=*\n  one policy with 1 override\n"
+             scope eu-west-1: hooks a, b; clusters *; groups * tagged team=*\n  one policy with 1 override\n  \
+             closed windows: night\n"
         );
     }
 }

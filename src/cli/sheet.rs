@@ -363,6 +363,9 @@ fn next(record: &Record) -> Option<&'static str> {
         return Some("nothing until it is resumed; heartbeats continue");
     }
     match record.phase() {
+        Phase::Pending if record.shown.why == "WindowClosed" => {
+            Some("when the window has ended and its turn has come: set it to DRAINING")
+        }
         Phase::Pending => Some("set it to DRAINING"),
         Phase::Deregistering => Some("when ECS confirms DRAINING: wait for its tasks"),
         Phase::Waiting => Some("when all tasks have stopped: check that all targets are gone"),
@@ -443,6 +446,20 @@ mod tests {
     #[test]
     fn a_paused_drain_that_an_operator_requested() {
         compare("describe-asked", &page(&asked(), Screen::default()));
+    }
+
+    #[test]
+    fn a_drain_that_waits_for_a_window_shows_its_end() {
+        let (key, read) = asked();
+        let Read::Record(mut record) = read else { panic!("a record") };
+        (record.stage, record.orders.pause) = (Stage::Pending, None);
+        record.shown.why = "WindowClosed".to_owned();
+        record.shown.message =
+            "not started before 2026-01-05T18:00:00Z: window \"day\" is closed".to_owned();
+        let shown = page(&(key, Read::Record(record)), Screen::default());
+        for line in ["window \"day\" is closed", "when the window has ended", "ecs-drain cancel "] {
+            assert!(shown.contains(line), "{shown}");
+        }
     }
 
     #[test]

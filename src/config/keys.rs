@@ -94,6 +94,9 @@ pub const POLL: Limits = seconds(1, 5 * MINUTE, "", "");
 /// `keep_finished`
 pub const KEEP_FINISHED: Limits = seconds(HOUR, 365 * DAY, "", "");
 
+/// `closed.duration`
+pub const CLOSED_DURATION: Limits = seconds(MINUTE, 7 * DAY, "", "");
+
 const POLICY: &str = "policy";
 
 /// Every key, in the order of a file. A policy's keys may be in `[policy]` and in each
@@ -178,6 +181,13 @@ pub const KEYS: &[Key] = &[
         default: "",
         meaning: "Other rules for some clusters or groups. They apply in the order of the \
                   file; a later one wins.",
+    },
+    Key {
+        section: "",
+        name: "closed",
+        kind: Kind::Table("`[[closed]]`, once for each"),
+        default: "",
+        meaning: "Recurring times in which drains of some reasons do not begin.",
     },
     Key {
         section: "table",
@@ -468,6 +478,58 @@ pub const KEYS: &[Key] = &[
         default: "required",
         meaning: "Time for which a drain waits for standalone tasks before it stops them.",
     },
+    Key {
+        section: "closed",
+        name: "name",
+        kind: Kind::Text("name"),
+        default: "required",
+        meaning: "Name of the window. Each drain that waits for its end shows it.",
+    },
+    Key {
+        section: "closed",
+        name: "schedule",
+        kind: Kind::Text("five fields of cron"),
+        default: "required",
+        meaning: "When the window begins: minute, hour, day of the month, month, day of the week, \
+                  such as `0 8 * * MON-FRI`. Each field is `*`, a value, a range, or a list of \
+                  these; a step such as `/15` follows `*` or a range. If neither kind of day \
+                  begins with `*`, a day of either kind counts.",
+    },
+    Key {
+        section: "closed",
+        name: "duration",
+        kind: Kind::Span(&CLOSED_DURATION),
+        default: "required",
+        meaning: "Time from each beginning to its end. It is real time: a window of `24h` ends an \
+                  hour early on a day of 25 hours.",
+    },
+    Key {
+        section: "closed",
+        name: "zone",
+        kind: Kind::Text("IANA time zone"),
+        default: "\"UTC\"",
+        meaning: "Time zone of the schedule, such as `Europe/Berlin`. A time that its clocks skip \
+                  is the end of the gap; of a time that they show twice, the first counts. The \
+                  zones are part of ecs-drain; the machine needs none.",
+    },
+    Key {
+        section: "closed",
+        name: "reasons",
+        kind: Kind::Names("`\"request\"`, `\"rebalance\"`, `\"scale-in\"`"),
+        default: "[\"request\", \"rebalance\"]",
+        meaning: "The drains that do not begin in the window: those that an operator requested; \
+                  those of a rebalance recommendation; and those of instances that wait under a \
+                  lifecycle hook. The last begin all the same in the last half hour of their \
+                  wait, or in the last half of a shorter one. Spot interruptions and unhealthy \
+                  instances never wait. A drain that has begun continues.",
+    },
+    Key {
+        section: "closed",
+        name: "clusters",
+        kind: Kind::Names("cluster names or patterns"),
+        default: "[\"*\"]",
+        meaning: "The clusters of the window.",
+    },
 ];
 
 /// Returns the names of the keys that a section may have.
@@ -490,6 +552,7 @@ pub const fn heading(section: &str) -> &str {
         b"" => "the top of the file",
         b"scope" => "[[scope]]",
         b"override" => "[[override]]",
+        b"closed" => "[[closed]]",
         b"table" => "[table]",
         b"poll" => "[poll]",
         b"policy" => "[policy]",

@@ -16,10 +16,12 @@
 //! | [`span`] | durations in words |
 //! | [`scope`] | accounts, regions, clusters, groups and hooks that the controller works in |
 //! | [`policies`] | the rules for a drain, by cluster and group |
+//! | [`closed`] | recurring times in which drains do not begin |
 //!
 //! Nothing here reaches AWS. The users of a configuration find out whether a table, a role or a
 //! hook exists.
 
+pub mod closed;
 pub mod environment;
 pub mod error;
 pub mod keys;

@@ -1,5 +1,6 @@
 //! Policies: a default, and overrides by cluster and group, in the order of the file.
 
+use crate::config::closed::{self, Closed};
 use crate::config::error::Problems;
 use crate::config::keys;
 use crate::config::pattern::Patterns;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub struct Policies {
     default: Policy,
     overrides: Vec<Override>,
+    closed: Vec<Closed>,
 }
 
 /// Policy for some clusters or groups.
@@ -55,7 +57,7 @@ struct Rules {
 impl Policies {
     /// Creates policies with the same rules for every drain.
     pub fn uniform(policy: Policy) -> Policies {
-        Policies { default: policy, overrides: Vec::new() }
+        Policies { default: policy, ..Policies::default() }
     }
 
     /// Returns the policy without overrides.
@@ -66,6 +68,11 @@ impl Policies {
     /// Returns the overrides, in the order of the file.
     pub fn overrides(&self) -> &[Override] {
         &self.overrides
+    }
+
+    /// Returns the names of the closed windows, in the order of the file.
+    pub fn closed_windows(&self) -> impl Iterator<Item = &str> {
+        self.closed.iter().map(Closed::name)
     }
 
     /// Returns whether any policy acts on rebalance recommendations.
@@ -126,6 +133,7 @@ impl Policies {
         for other in self.overrides.iter().filter(|other| other.is_for(cluster, group)) {
             other.rules.apply(&mut policy);
         }
+        policy.closed = self.closed.iter().filter_map(|closed| closed.of(cluster)).collect();
         policy
     }
 }
@@ -171,7 +179,7 @@ impl Rules {
     }
 }
 
-/// Reads `[policy]` and every `[[override]]`.
+/// Reads `[policy]`, every `[[override]]` and every `[[closed]]`.
 pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Policies {
     let mut sections: Vec<(Fields<'_>, Rules)> = Vec::new();
     let mut default = Policy::default();
@@ -198,7 +206,7 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Policies {
         sections.push((fields, rules));
     }
     check_deadlines(&sections, problems);
-    Policies { default, overrides }
+    Policies { default, overrides, closed: closed::read_all(root, problems) }
 }
 
 fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {

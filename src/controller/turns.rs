@@ -13,7 +13,7 @@ use crate::store::Saved;
 use ecs_drain_state::budget::Budgets;
 use ecs_drain_state::diagnosis::Cause;
 use ecs_drain_state::{
-    Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Phase, Policy, Record,
+    Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Now, Phase, Policy, Record,
     Turn, after_completion,
 };
 use futures_util::future::LocalBoxFuture;
@@ -114,9 +114,11 @@ struct Commit {
 fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commit> {
     let mut budgets = None;
     let mut commits = Vec::new();
+    // One moment for all: a window that ends in between would let more drains begin than may.
+    let now = shared.clock.both();
     for key in keys {
-        let Some(turn) = turn(shared, scope, key, &mut budgets) else { continue };
-        let Some(decision) = decide_one(shared, scope, key, turn) else { continue };
+        let Some(turn) = turn(shared, scope, key, &mut budgets, now.wall) else { continue };
+        let Some(decision) = decide_one(scope, key, turn, now) else { continue };
         if decision.save {
             let began = decision.record.phase() != Phase::Pending;
             if let (true, Some(budgets), Some(before)) =
@@ -141,6 +143,7 @@ fn turn(
     scope: &ScopeState,
     key: &str,
     budgets: &mut Option<Budgets>,
+    now: Timestamp,
 ) -> Option<Turn> {
     let slots = scope.fleet.slots();
     let slot = slots.get(key)?;
@@ -149,7 +152,11 @@ fn turn(
         return Some(Turn::Now);
     }
     let budgets = budgets.get_or_insert_with(|| {
-        let mut budgets = Budgets::of(slots.values().map(|slot| &slot.drain.record));
+        // A drain that a closed window keeps from beginning does not block the queue.
+        let counted = slots
+            .values()
+            .filter(|slot| slot.committing || !slot.drain.waits_for_window(&slot.policy, now));
+        let mut budgets = Budgets::of(counted.map(|slot| &slot.drain.record));
         // A drain whose first step is being written has had its turn.
         let begin = slots
             .values()
@@ -208,8 +215,7 @@ pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Option<Decision> {
-    let now = shared.clock.both();
+fn decide_one(scope: &ScopeState, key: &str, turn: Turn, now: Now) -> Option<Decision> {
     scope.fleet.with(key, |slot| {
         let record = &slot.drain.record;
         let paused = scope.paused_on(record);

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::decide::{Action, Context, Decision, decide};
+use crate::decide::{Action, Context, Decision, decide, waits_for_window};
 use crate::facts::{Answer, Facts, InstanceFacts};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
@@ -11,6 +11,7 @@ use crate::proof::{self, Verdict};
 use crate::record::{Intent, Record};
 use crate::sight::{ContainerInstanceStatus, TaskKind};
 use crate::time::{Mono, Now, Read, Run};
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// Longest time between the decision to terminate an instance and the call.
@@ -58,6 +59,11 @@ impl Drain {
     /// Decides what to save, which calls to make then, and what to read next.
     pub fn decide(&self, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
         decide(&self.record, &self.facts, policy, context, now)
+    }
+
+    /// Returns whether a closed window keeps it from beginning.
+    pub fn waits_for_window(&self, policy: &Policy, now: Timestamp) -> bool {
+        waits_for_window(&self.record, &self.facts, policy, now)
     }
 
     /// Checks that an action that was decided may be sent at this moment. The check comes right

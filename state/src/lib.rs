@@ -17,6 +17,7 @@
 //! | [`decide()`](decide::decide) | record + facts + policy + context + now → record to save, calls to make then, reads that are needed |
 //! | [`needs`] | the reads that a drain needs: kind, earliest time and urgency |
 //! | [`budget`] | the queue: the number of drains of a cluster that run at once |
+//! | [`windows`] | closed windows: times in which no drain of a reason begins |
 //! | [`drain`] | one drain as one value, and the guard of each call |
 //! | [`diagnosis`] | the causes that keep a drain from moving |
 //! | [`text`] | cleaning of foreign text before it is shown |
@@ -39,6 +40,7 @@ pub mod sight;
 pub mod text;
 pub mod time;
 pub mod why;
+pub mod windows;
 
 pub use decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion, decide};
 pub use drain::Drain;
@@ -60,3 +62,4 @@ pub use sight::{
 };
 pub use time::{Mono, Now, Read, Run, Watch};
 pub use why::Why;
+pub use windows::{Reason, Window};

@@ -2,7 +2,9 @@
 //! is usable.
 
 use crate::record::Strategy;
+use crate::windows::Window;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The rules for one drain.
@@ -50,6 +52,8 @@ pub struct Policy {
     pub poll: Duration,
     /// Time for which a finished record is kept.
     pub keep_finished: Duration,
+    /// Times in which drains of some reasons do not begin.
+    pub closed: Vec<Arc<Window>>,
 }
 
 impl Default for Policy {
@@ -74,6 +78,7 @@ impl Default for Policy {
             blind_margin: Duration::from_secs(5 * 60),
             poll: Duration::from_secs(5),
             keep_finished: Duration::from_secs(7 * 24 * 3600),
+            closed: Vec::new(),
         }
     }
 }

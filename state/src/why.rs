@@ -22,6 +22,13 @@ pub enum Why {
         /// Number of waiting drains that come first.
         ahead: u32,
     },
+    /// A closed window: no drain of its reason begins now.
+    WindowClosed {
+        /// Name of the window.
+        window: String,
+        /// Moment from which no window is closed.
+        until: Timestamp,
+    },
     /// An operator paused it: heartbeats continue, all else waits. The text names the operator.
     Paused(String),
     /// In no cluster, according to complete reads of every cluster; it may still register.
@@ -116,6 +123,7 @@ impl Why {
         match self {
             Why::Seen => "Seen",
             Why::WaitsForTurn { .. } => "WaitsForTurn",
+            Why::WindowClosed { .. } => "WindowClosed",
             Why::Paused(_) => "Paused",
             Why::NotInCluster { .. } => "NotInCluster",
             Why::HeldNotInCluster => "HeldNotInCluster",
@@ -146,8 +154,8 @@ impl Why {
 }
 
 impl Why {
-    /// Returns whether this reason can last for long, because a person must act or other drains
-    /// come first. Then the record shows it at once.
+    /// Returns whether this reason can last for long, because a person must act, other drains come
+    /// first, or a window is closed. Then the record shows it at once.
     pub fn lasts(&self) -> bool {
         Why::name_lasts(self.name())
     }
@@ -164,7 +172,8 @@ impl Why {
 
     /// Returns whether the reason of this name can last for long.
     pub(crate) fn name_lasts(name: &str) -> bool {
-        ["Paused", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"].contains(&name)
+        ["Paused", "HeldPastDeadline", "WaitsForTurn", "WindowClosed", "WaitsForItsEnd"]
+            .contains(&name)
     }
 }
 
@@ -178,6 +187,9 @@ impl fmt::Display for Why {
                     0 => f.write_str("; next in line"),
                     n => write!(f, "; {n} ahead of it"),
                 }
+            }
+            Why::WindowClosed { window, until } => {
+                write!(f, "not started before {until:.0}: window {window:?} is closed")
             }
             Why::Paused(by) => {
                 write!(f, "paused by {by}; heartbeats continue")
@@ -284,6 +296,7 @@ impl Why {
             }
             Why::Seen
             | Why::WaitsForTurn { .. }
+            | Why::WindowClosed { .. }
             | Why::Paused(_)
             | Why::HeldNotInCluster
             | Why::AskedToDrain

@@ -127,8 +127,9 @@ fn every_deliberate_bug_names_who_catches_it_or_what_prevents_harm() {
                 real += 1;
             }
             (None, Some(test), None) => {
-                let (module, test) = test.split_once("::").unwrap();
-                let source = read(root().join(format!("tests/all/{module}.rs")));
+                let (module, test) = test.rsplit_once("::").unwrap();
+                let file = format!("tests/all/{}.rs", module.replace("::", "/"));
+                let source = read(root().join(file));
                 assert!(
                     source.contains(&format!("fn {test}()")),
                     "{name}: there is no test {test} in {module}"

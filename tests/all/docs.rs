@@ -244,7 +244,7 @@ fn place_of(test: &str) -> (PathBuf, &str) {
     let (module, function) =
         test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
     match module {
-        "budget" | "facts" | "drain" => {
+        "budget" | "facts" | "drain" | "windows" => {
             return (root().join(format!("state/src/{module}/tests.rs")), function);
         }
         "beats" | "blind" | "searches" => {

@@ -2,7 +2,7 @@
 //! harm.
 
 mod foreign;
-mod warnings;
+pub mod warnings;
 
 pub use warnings::{SPOT, warned};
 

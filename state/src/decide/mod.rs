@@ -21,6 +21,7 @@ mod wants;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use pending::waits_for_window;
 pub use told::{CompletionAnswer, after_completion, leave_to};
 
 use crate::facts::{Facts, Kind, matters};

@@ -2,14 +2,15 @@
 
 use super::clear::{Remains, left_out, registrations_known};
 use super::{AT_LATEST, Step, Turn, View, need, soon, unknown};
-use crate::facts::Kind;
+use crate::facts::{Facts, Kind};
 use crate::needs::Class;
-use crate::phase::Outcome;
-use crate::policy::NotInCluster;
+use crate::phase::{Outcome, Phase};
+use crate::policy::{NotInCluster, Policy};
 use crate::record::{ActionResult, Intent, Origin, Record, Stage, later};
 use crate::time::Mono;
 use crate::why::Why;
-use jiff::SignedDuration;
+use crate::windows::{self, Reason, closed_until};
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// Time between two checks of the queue.
@@ -22,8 +23,13 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
         return in_no_cluster(draft, view);
     }
-    if let Some(why) = waits_for_turn(draft, view) {
-        return Step::Wait(why, TURN);
+    match waits_to_begin(draft, view) {
+        None => {}
+        Some(why @ Why::WindowClosed { until, .. }) => {
+            let left = Duration::try_from(until.duration_since(view.now.wall)).unwrap_or_default();
+            return Step::Wait(why, soon(left, AT_LATEST));
+        }
+        Some(why) => return Step::Wait(why, TURN),
     }
     if draft
         .container_instances
@@ -57,14 +63,40 @@ pub(super) fn is_urgent(draft: &Record) -> bool {
     draft.origin == Origin::SpotInterruption
 }
 
-/// Returns the reason if the drain has to wait in the queue. Because a lifecycle action's wait
-/// ends, the drain begins in the last part of it (the reserve) even if the budget has no room.
-pub(super) fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
+/// Returns the reason if the drain has to wait before it begins: for the end of a closed window,
+/// then in the queue. Because a lifecycle action's wait ends, the drain begins in the last part of
+/// it (the reserve) all the same.
+pub(super) fn waits_to_begin(draft: &Record, view: &View<'_>) -> Option<Why> {
+    let (now, policy) = (view.now.wall, view.policy);
+    if is_in_reserve(draft, now) {
+        return None;
+    }
+    let closed = reason(draft, view.facts).and_then(|r| closed_until(&policy.closed, r, now));
+    if let Some((window, until)) = closed {
+        return Some(Why::WindowClosed { window: window.name.clone(), until });
+    }
     let Turn::Wait { running, limit, ahead } = view.turn else { return None };
-    let end = draft.deadline.into_iter().chain(draft.global_limit).min();
-    let reserve = end.map(|end| later(end, -RESERVE.min(end.duration_since(draft.created_at) / 2)));
-    let in_reserve = reserve.is_some_and(|reserve| view.now.wall >= reserve);
-    (!in_reserve).then_some(Why::WaitsForTurn { running, limit, ahead })
+    Some(Why::WaitsForTurn { running, limit, ahead })
+}
+
+/// Returns whether a closed window keeps this drain from beginning: it does not wait in the queue
+/// yet, and other drains go first.
+pub fn waits_for_window(record: &Record, facts: &Facts, policy: &Policy, now: Timestamp) -> bool {
+    record.phase() == Phase::Pending
+        && !is_in_reserve(record, now)
+        && reason(record, facts).is_some_and(|r| windows::is_closed(&policy.closed, r, now))
+}
+
+/// Returns the reason for which windows can be closed. An unhealthy instance does not wait: its
+/// group replaces it, and its tasks may already fail.
+fn reason(record: &Record, facts: &Facts) -> Option<Reason> {
+    Reason::of(record).filter(|_| !facts.group.is_unhealthy())
+}
+
+fn is_in_reserve(record: &Record, now: Timestamp) -> bool {
+    let end = record.deadline.into_iter().chain(record.global_limit).min();
+    let from = |end: Timestamp| later(end, -RESERVE.min(end.duration_since(record.created_at) / 2));
+    end.is_some_and(|end| now >= from(end))
 }
 
 /// Releases an instance that is in no cluster, once complete searches of every cluster, one after

@@ -26,13 +26,17 @@ pub(super) fn must_save(before: &Record, after: &Record, why: &Why, now: Timesta
         return false;
     }
     let (was, is) = (&before.shown, &after.shown);
-    // These reasons can last for long and mean that a person must act or that other drains come
-    // first. So their beginning and their end are written at once.
+    // These reasons can last for long and mean that a person must act, that other drains come
+    // first, or that a window is closed. So their beginning and their end are written at once.
     let lasting = was.why != is.why && (why.lasts() || Why::name_lasts(&was.why));
     let causes =
         |shown: &Shown| shown.causes.iter().map(|cause| cause.name.clone()).collect::<Vec<_>>();
-    // The number of drains ahead is in the message of one that is queued.
-    let queue = |shown: &Shown| (shown.why == "WaitsForTurn").then(|| shown.message.clone());
+    // The number of drains ahead, or the end of the window, is in the message.
+    let queue = |shown: &Shown| {
+        ["WaitsForTurn", "WindowClosed"]
+            .contains(&shown.why.as_str())
+            .then(|| shown.message.clone())
+    };
     let display = |shown: &Shown| {
         (shown.tasks_left_count, shown.targets_left_count, shown.why.clone(), queue(shown))
     };

@@ -1,11 +1,11 @@
 //! The reads that each phase needs.
 //!
-//! A drain that waits in the queue, is paused, is retained, or rests in a warm pool needs nothing
+//! A drain that waits in the queue or for the end of a window, is paused, is retained, or rests in a warm pool needs nothing
 //! but its group's state, which is read for all drains at once. Once no group has the instance, it
 //! needs the status too.
 
 use super::clear::Remains;
-use super::pending::{is_urgent, waits_for_turn};
+use super::pending::{is_urgent, waits_to_begin};
 use super::{View, clear};
 use crate::facts::{InstanceFacts, Kind, TargetFacts, TaskFacts, matters};
 use crate::needs::{Class, Needs};
@@ -56,7 +56,7 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
     }
     let mut needs = match draft.phase() {
         Phase::Pending
-            if draft.container_instances.is_empty() || waits_for_turn(draft, view).is_some() =>
+            if draft.container_instances.is_empty() || waits_to_begin(draft, view).is_some() =>
         {
             Needs::default()
         }

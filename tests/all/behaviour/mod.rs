@@ -4,6 +4,7 @@ mod balancers;
 mod endings;
 mod stuck;
 mod tasks;
+mod windows;
 
 use crate::harness::{Ended, Run, Scenario, record, run, seconds};
 use crate::scenarios::{self, A, B, PLAIN, cluster};

@@ -49,7 +49,8 @@
 //!
 //! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep`
 //! or `leave`; `origin=spot` one of that origin; `ours` one that found the `DRAINING` that an
-//! earlier drain of ecs-drain has left.
+//! earlier drain of ecs-drain has left. `closed=scale-in/30m` closes a window for this reason, each day
+//! from 0s on.
 
 mod cloud;
 mod show;

@@ -280,6 +280,103 @@ fn the_reserve_begins() {
     );
 }
 
+/// A request waits for the end of the window, then in the queue.
+#[test]
+fn waits_for_the_end_of_a_window() {
+    check(
+        "
+        policy then=keep closed=request/30m
+        0s    ACTIVE group=InService turn=1/1+0 => Pending saved 30s WindowClosed(30m)
+        20m                                     => Pending 30s WindowClosed(30m)
+        1790s                                   => Pending 9s WindowClosed(30m)
+        1799s                                   => Pending saved 10s WaitsForTurn(1/1+0)
+        30m   turn=now                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        4 writes
+        ",
+    );
+}
+
+/// Only the wall clock counts. A window that is closed again does not stop a drain that began.
+#[test]
+fn a_clock_that_jumps_opens_and_closes_a_window() {
+    check(
+        "
+        policy then=keep closed=request/30m
+        0s  ACTIVE group=InService => Pending saved 30s WindowClosed(30m)
+        10s clock=-1h              => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        15s clock=+0s DRAINING     => Verifying saved search≥1m16s 30s Settling(1m)
+        4 writes
+        ",
+    );
+}
+
+/// The reserve of a lifecycle action begins within the window.
+#[test]
+fn a_window_ends_for_a_lifecycle_action_with_its_reserve() {
+    check(
+        "
+        policy closed=scale-in/3h
+        0s    ACTIVE => Pending saved 30s WindowClosed(3h)
+        1h           => Pending 30s WindowClosed(3h)
+        4200s        => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}
+
+#[test]
+fn a_window_does_not_delay_other_reasons() {
+    for policy in [
+        "policy closed=request/3h",
+        "policy then=keep closed=scale-in/3h",
+        "policy then=leave origin=spot closed=request/3h closed=scale-in/3h",
+        "policy origin=spot closed=scale-in/3h",
+    ] {
+        let deregisters = "Deregistering saved SetDraining(c1) 5s AskedToDrain";
+        check(&format!("{policy}\n0s ACTIVE group=InService => {deregisters}\n2 writes"));
+    }
+}
+
+/// Its group replaces it in any case.
+#[test]
+fn an_unhealthy_instance_does_not_wait_for_a_window() {
+    check(
+        "
+        policy closed=scale-in/3h
+        0s  ACTIVE                  => Pending saved 30s WindowClosed(3h)
+        10s group=Terminating:Wait! => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}
+
+/// Once the group terminates the instance, no window for requests delays its drain.
+#[test]
+fn a_requested_drain_that_a_lifecycle_action_adopts_leaves_the_window() {
+    check(
+        "
+        policy then=terminate closed=request/3h
+        0s  ACTIVE group=InService       => Pending saved 30s WindowClosed(3h)
+        10s adopt group=Terminating:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}
+
+#[test]
+fn orders_do_not_wait_for_a_window() {
+    check(
+        "
+        policy then=keep closed=request/3h
+        0s  ACTIVE group=InService => Pending saved 30s WindowClosed(3h)
+        10s pause                  => Pending saved 10s Paused(Ada (kernel))
+        20s resume                 => Pending saved 30s WindowClosed(3h)
+        30s cancel                 => Done(Cancelled) saved
+        5 writes
+        ",
+    );
+}
+
 /// Of a short time, half is kept.
 #[test]
 fn the_reserve_of_a_short_time_is_half_of_it() {
