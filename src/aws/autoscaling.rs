@@ -44,6 +44,10 @@ pub struct GroupView {
     pub members: Vec<MemberView>,
     /// Desired capacity.
     pub desired: u32,
+    /// Minimum size.
+    pub minimum: u32,
+    /// Names of its suspended processes.
+    pub suspended: BTreeSet<String>,
     /// ARNs of target groups that are attached to the group itself, sorted.
     pub target_groups: Vec<String>,
     /// Names of classic load balancers that are attached to the group itself, sorted.
@@ -65,6 +69,8 @@ pub struct MemberView {
     pub lifecycle_state: String,
     /// True if the group reports it as healthy.
     pub healthy: bool,
+    /// True if it is protected from scale-in.
+    pub protected: bool,
 }
 
 /// A lifecycle hook. (Source: Auto Scaling API reference, LifecycleHook.)
@@ -203,6 +209,7 @@ impl AutoScaling {
                                 instance_id: details.instance_id?,
                                 lifecycle_state: details.lifecycle_state.unwrap_or_default(),
                                 healthy: is_healthy(details.health_status.as_deref()),
+                                protected: details.protected_from_scale_in.unwrap_or(false),
                             };
                             Some((member, details.auto_scaling_group_name?))
                         },
@@ -361,6 +368,7 @@ fn member(from: Instance) -> Option<MemberView> {
             .unwrap_or_default()
             .to_owned(),
         healthy: is_healthy(from.health_status.as_deref()),
+        protected: from.protected_from_scale_in.unwrap_or(false),
         instance_id: from.instance_id?,
     })
 }
@@ -382,12 +390,13 @@ fn group(from: AutoScalingGroup) -> Option<GroupView> {
         from.target_group_arns().iter().cloned().chain(sources("elbv2")).collect();
     let classic: BTreeSet<String> =
         from.load_balancer_names().iter().cloned().chain(sources("elb")).collect();
+    let size = |size: Option<i32>| size.and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    let suspended = from.suspended_processes().iter();
     Some(GroupView {
         tags: tags.collect(),
-        desired: from
-            .desired_capacity
-            .and_then(|desired| u32::try_from(desired).ok())
-            .unwrap_or_default(),
+        desired: size(from.desired_capacity),
+        minimum: size(from.min_size),
+        suspended: suspended.filter_map(|one| one.process_name().map(str::to_owned)).collect(),
         target_groups: target_groups.into_iter().collect(),
         classic: classic.into_iter().collect(),
         has_warm_pool: from.warm_pool_configuration().is_some(),

@@ -107,20 +107,11 @@ impl DrainArgs {
 
     fn wanted(&self) -> Result<Wanted, Failure> {
         if !self.instances.is_empty() {
-            return match self.instances.iter().find(|id| !id.starts_with("i-")) {
-                None => Ok(Wanted::Instances(self.instances.clone())),
-                Some(other) => Err(Failure::usage(format!(
-                    "{other:?} is not an EC2 instance id; name a cluster with --cluster"
-                ))),
-            };
+            return Wanted::instances(&self.instances);
         }
         let clusters =
             if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
-        let pick = match (&self.ami, self.older_than) {
-            (Some(ami), _) => Pick::Ami(ami.clone()),
-            (None, Some(age)) => Pick::OlderThan(age),
-            (None, None) => Pick::All,
-        };
+        let pick = Pick::new(self.ami.as_ref(), self.older_than);
         Ok(Wanted::Clusters(clusters, pick))
     }
 }

@@ -16,6 +16,8 @@ pub enum Failure {
     Usage(String),
     /// Any other failure. Exit code 1.
     Failed(String),
+    /// The answer of `plan` is not that all drains would end. Its page says so; exit code 3.
+    WouldNotEnd,
     /// The reader of standard output closed it, as `head` does. Nothing is reported; exit code 0.
     NobodyReads,
 }
@@ -57,6 +59,7 @@ impl Failure {
                 say(message);
                 ExitCode::FAILURE
             }
+            Failure::WouldNotEnd => ExitCode::from(3),
             Failure::NobodyReads => ExitCode::SUCCESS,
         }
     }

@@ -240,6 +240,8 @@ mod tests {
             tags: BTreeMap::new(),
             members: Vec::new(),
             desired: 0,
+            minimum: 0,
+            suspended: Default::default(),
             target_groups: Vec::new(),
             classic: Vec::new(),
             has_warm_pool: false,

@@ -11,6 +11,7 @@
 //! | [`sheet`], [`left`], [`options`] | one drain on a page; its tasks and targets; commands that can be used now |
 //! | [`find`], [`selector`] | the record of an instance; conditions on drains, and their order |
 //! | [`drain`], [`select`] | request drains; the instances that its arguments select |
+//! | [`plan`] | whether drains would end by themselves, before they are requested |
 //! | [`orders`], [`pause`] | cancel, extend, retry, force; pause and resume |
 //! | [`asking`], [`byhand`] | write requests and wait for the answers; `aws` commands while no controller runs |
 //! | [`follow`] | print the steps of drains until they end |
@@ -45,6 +46,7 @@ pub mod options;
 pub mod orders;
 pub mod out;
 pub mod pause;
+pub mod plan;
 pub mod run;
 #[cfg(test)]
 mod samples;
@@ -83,11 +85,13 @@ Examples:
     ecs-drain describe i-0123456789abcdef0
 
   Request (the controller carries it out):
+    ecs-drain plan --cluster web --older-than 30d
     ecs-drain drain --cluster web --older-than 30d
     ecs-drain cancel i-0123456789abcdef0
     ecs-drain pause --everything --reason 'incident 4711'
 
-Exit codes: 0 success; 1 failure, refused or unanswered request; 2 wrong arguments or configuration.
+Exit codes: 0 success; 1 failure, refused or unanswered request; 2 wrong arguments or configuration;
+3 `plan`: not every drain would end by itself.
 
 Colour: on a terminal, unless NO_COLOR is set. Width: COLUMNS, else the terminal's.";
 
@@ -140,6 +144,8 @@ pub enum Command {
     Get(get::GetArgs),
     /// Show one drain: what is left, why, and what you can do
     Describe(describe::DescribeArgs),
+    /// Check whether instances would end by themselves if drained now
+    Plan(plan::PlanArgs),
     /// Drain instances on demand, for maintenance or a new AMI
     Drain(drain::DrainArgs),
     /// Cancel requested drains and set the instances back to ACTIVE
@@ -273,6 +279,7 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Hooks(args) => block_on(hooks::run(&args, &global, out)),
         Command::Get(args) => block_on(get::run(&args, &global, out)),
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
+        Command::Plan(args) => block_on(plan::run(&args, &global, out)),
         Command::Drain(args) => block_on(drain::run(&args, &global, out)),
         Command::Cancel(args) => block_on(orders::simple(What::Cancel, &args, &global, out)),
         Command::Pause(args) => block_on(pause::pause(&args, &global, out)),

@@ -21,6 +21,34 @@ pub enum Wanted {
     Instances(Vec<String>),
     /// Instances of these clusters.
     Clusters(Patterns, Pick),
+    /// Instances of these Auto Scaling groups, as far as they are in a cluster.
+    Groups(Patterns),
+}
+
+impl Pick {
+    /// Returns the condition of the flags `--ami` and `--older-than`.
+    pub fn new(ami: Option<&String>, older_than: Option<Duration>) -> Pick {
+        match (ami, older_than) {
+            (Some(ami), _) => Pick::Ami(ami.clone()),
+            (None, Some(age)) => Pick::OlderThan(age),
+            (None, None) => Pick::All,
+        }
+    }
+}
+
+impl Wanted {
+    /// Returns the selection of named instances.
+    ///
+    /// # Errors
+    /// Returns an error if a name is no EC2 instance id.
+    pub fn instances(ids: &[String]) -> Result<Wanted, Failure> {
+        match ids.iter().find(|id| !id.starts_with("i-")) {
+            None => Ok(Wanted::Instances(ids.to_vec())),
+            Some(other) => Err(Failure::usage(format!(
+                "{other:?} is not an EC2 instance id; name a cluster with --cluster"
+            ))),
+        }
+    }
 }
 
 /// Condition on the instances of a cluster.
@@ -80,7 +108,9 @@ pub async fn select(
             wanted,
         ) {
             (Ok(session), _) => session,
-            (Err(error), Wanted::Clusters(..)) => return Err(Failure::because(&error)),
+            (Err(error), Wanted::Clusters(..) | Wanted::Groups(_)) => {
+                return Err(Failure::because(&error));
+            }
             (Err(error), Wanted::Instances(_)) => {
                 unreached.get_or_insert(error);
                 continue;
@@ -90,6 +120,16 @@ pub async fn select(
             Wanted::Instances(ids) => named(&session, scope, ids, &mut selection).await?,
             Wanted::Clusters(patterns, pick) => {
                 of_clusters(&session, scope, patterns, pick, now, &mut selection).await?;
+            }
+            Wanted::Groups(patterns) => {
+                let groups = session.autoscaling.groups(None, true).await;
+                let groups = groups.map_err(|error| Failure::because(&error))?;
+                let wanted = groups.into_iter().filter(|group| patterns.matches(&group.name));
+                let ids: Vec<String> = wanted
+                    .flat_map(|group| group.members)
+                    .map(|member| member.instance_id)
+                    .collect();
+                named(&session, scope, &ids, &mut selection).await?;
             }
         }
     }

@@ -109,7 +109,8 @@ pub struct DiagnosisCache {
 }
 
 impl DiagnosisCache {
-    fn definition(&self, arn: Option<&str>) -> Option<TaskDefinitionView> {
+    /// Returns a task definition, if it was read.
+    pub(super) fn definition(&self, arn: Option<&str>) -> Option<TaskDefinitionView> {
         self.definitions.borrow().get(arn?).cloned()
     }
 }
@@ -139,19 +140,19 @@ pub async fn diagnose(
 
 /// Answers about one cluster.
 #[derive(Default)]
-struct Reads {
-    services: BTreeMap<String, ServiceFacts>,
+pub(super) struct Reads {
+    pub(super) services: BTreeMap<String, ServiceFacts>,
     others: Option<Others>,
-    protection: BTreeMap<String, Protection>,
+    pub(super) protection: BTreeMap<String, Protection>,
     /// Tasks that are being stopped.
     tasks: BTreeMap<String, TaskView>,
-    throttled: BTreeSet<String>,
-    unreadable: BTreeMap<String, String>,
+    pub(super) throttled: BTreeSet<String>,
+    pub(super) unreadable: BTreeMap<String, String>,
 }
 
 impl Reads {
     /// Returns the answer, or notes its error as a cause.
-    fn keep<T>(&mut self, answer: Result<T, AwsError>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, answer: Result<T, AwsError>) -> Option<T> {
         match answer {
             Ok(answer) => Some(answer),
             Err(error) if error.class == ErrorClass::Throttled => {
@@ -167,7 +168,7 @@ impl Reads {
 
     /// Returns the items that were found, and notes errors of the others as causes. A missing item
     /// is gone, and no cause.
-    fn keep_found<T>(
+    pub(super) fn keep_found<T>(
         &mut self,
         action: &str,
         answer: Result<Described<T>, AwsError>,
@@ -225,7 +226,11 @@ async fn read(
 }
 
 /// Adds the deployments in progress to their services.
-async fn read_deployments(session: &Session, reads: &mut Reads, states: &mut [ServiceStateView]) {
+pub(super) async fn read_deployments(
+    session: &Session,
+    reads: &mut Reads,
+    states: &mut [ServiceStateView],
+) {
     let wanted: Vec<String> = states.iter().filter_map(|state| state.deployment.clone()).collect();
     if wanted.is_empty() {
         return;
@@ -253,7 +258,7 @@ async fn others(session: &Session, cluster: &str, reads: &mut Reads) -> Option<O
 }
 
 /// Reads the task definitions that are not cached.
-async fn read_definitions(
+pub(super) async fn read_definitions(
     session: &Session,
     cache: &DiagnosisCache,
     reads: &mut Reads,
@@ -285,7 +290,7 @@ async fn read_definitions(
 
 /// Completes a service's state: its own answer, the needs of its new tasks, and, if it matters, the
 /// places of its tasks.
-async fn complete(
+pub(super) async fn complete(
     session: &Session,
     cache: &DiagnosisCache,
     cluster: &str,

@@ -18,11 +18,13 @@
 //! | [`search`] | container instances of an EC2 instance, in its drain's clusters or in one of the round |
 //! | `groups` | Auto Scaling groups, for all drains at once |
 //! | `diagnosis` | causes for drains that do not move |
+//! | `plan` | everything that decides whether drains would end by themselves |
 
 mod balancers;
 mod diagnosis;
 mod groups;
 mod lists;
+mod plan;
 mod round;
 mod search;
 mod services;
@@ -34,6 +36,7 @@ mod tests;
 
 pub use diagnosis::{DiagnosisCache, Stuck, StuckTask, diagnose};
 pub use groups::{GroupsCache, absent, attachments, read_groups, sight};
+pub use plan::{Candidate, survey};
 pub use search::search;
 
 use crate::aws::{AwsError, Call, Session};

@@ -263,7 +263,7 @@ async fn describe(
 /// (awsvpc), else the instance.
 ///
 /// Stopped tasks count too, as long as ECS remembers them: a registration can outlive its task.
-fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<String>)> {
+pub(super) fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<String>)> {
     let targets: Vec<Option<String>> =
         if task.ips.is_empty() { vec![None] } else { task.ips.iter().cloned().map(Some).collect() };
     let groups = service.target_groups.iter().map(|arn| Balancer::TargetGroup(arn.clone()));
@@ -274,7 +274,8 @@ fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<St
     groups.chain(classic).collect()
 }
 
-fn task_sight(task: &TaskView, service: Option<&ServiceView>) -> TaskSight {
+/// Returns ECS's description of a task, with the kind that its service gives it.
+pub(super) fn task_sight(task: &TaskView, service: Option<&ServiceView>) -> TaskSight {
     // Any caller of RunTask may set any group. Only a deployment's id in `startedBy` proves that
     // the task belongs to the service, and may therefore be ignored as a daemon's.
     let deployed = task.started_by.as_deref().is_some_and(|by| by.starts_with("ecs-svc/"));

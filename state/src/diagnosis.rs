@@ -19,11 +19,11 @@
 //! | `events.rs` | ECS's own service events |
 
 mod cause;
-mod events;
+pub(crate) mod events;
 mod expression;
 mod facts;
-mod rollout;
-mod service;
+pub(crate) mod rollout;
+pub(crate) mod service;
 mod words;
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ use std::collections::BTreeSet;
 
 /// The agent's `ECS_CONTAINER_STOP_TIMEOUT`, unless set, seconds. (Source: ECS API reference,
 /// StopTask.)
-const STOP_TIMEOUT: u32 = 30;
+pub(crate) const STOP_TIMEOUT: u32 = 30;
 
 /// Time beyond the allowed time before a task's end is overdue, for the steps in between.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
@@ -97,7 +97,7 @@ fn tasks(facts: &Facts) -> &[TaskFacts] {
 }
 
 /// Returns the first of some tasks, and the number of the others.
-fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
+pub(crate) fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
     let (first, rest) = tasks.split_first()?;
     let service = match &first.kind {
         TaskKind::Replica(name) | TaskKind::Daemon(name) => Some(name.clone()),

@@ -20,6 +20,7 @@
 //! | [`windows`] | closed windows: times in which no drain of a reason begins |
 //! | [`drain`] | one drain as one value, and the guard of each call |
 //! | [`diagnosis`] | the causes that keep a drain from moving |
+//! | [`plan()`](plan::plan) | whether drains would end by themselves, before they begin |
 //! | [`text`] | cleaning of foreign text before it is shown |
 //! | [`time`] | two clocks, as two types |
 
@@ -32,6 +33,7 @@ pub mod drain;
 pub mod facts;
 pub mod needs;
 pub mod phase;
+pub mod plan;
 pub mod policy;
 pub mod proof;
 pub mod record;

@@ -20,6 +20,7 @@ mod hostile;
 mod metrics;
 mod night;
 mod operators;
+mod plans;
 mod policy;
 mod processes;
 mod proof;

@@ -272,6 +272,13 @@ pub enum Lack {
         /// MiB that are not allocated.
         left: i64,
     },
+    /// GPUs.
+    Gpus {
+        /// GPUs that the task needs.
+        needed: usize,
+        /// GPUs that are not allocated.
+        left: usize,
+    },
     /// A port that is taken.
     Port(Port),
 }

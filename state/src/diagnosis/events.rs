@@ -15,7 +15,7 @@ const SHOWN: usize = 200;
 /// Kind of failure that an event reports. (Source of the words: ECS developer guide, "Service event
 /// messages".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Complaint {
+pub(crate) enum Complaint {
     /// No place was found for a task.
     Placement,
     /// The percentages leave no room.
@@ -27,7 +27,7 @@ pub(super) enum Complaint {
 }
 
 /// Returns the newest complaint that no newer event resolves.
-pub(super) fn complaint(events: &[EventFacts], now: Timestamp) -> Option<(Complaint, &EventFacts)> {
+pub(crate) fn complaint(events: &[EventFacts], now: Timestamp) -> Option<(Complaint, &EventFacts)> {
     let mut newest_first: Vec<&EventFacts> =
         events.iter().filter(|e| now.duration_since(e.at) <= LASTS).collect();
     newest_first.sort_by_key(|event| std::cmp::Reverse(event.at));
@@ -46,6 +46,17 @@ pub(super) fn complaint(events: &[EventFacts], now: Timestamp) -> Option<(Compla
     None
 }
 
+/// Returns whether the service has started tasks and reported no steady state since then.
+pub(crate) fn is_starting(events: &[EventFacts], now: Timestamp) -> bool {
+    let newest = |words: &str| {
+        let recent = events.iter().filter(|event| now.duration_since(event.at) <= LASTS);
+        recent.filter(|event| event.text.contains(words)).map(|event| event.at).max()
+    };
+    newest("has started").is_some_and(|started| {
+        newest("has reached a steady state").is_none_or(|steady| steady < started)
+    })
+}
+
 fn read(text: &str) -> Option<Complaint> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if has(&["unable to place", "no container instances were found"]) {
@@ -62,7 +73,7 @@ fn read(text: &str) -> Option<Complaint> {
 }
 
 /// Returns the complaint as a cause.
-pub(super) fn cause(service: &str, complaint: Complaint, event: &EventFacts) -> Cause {
+pub(crate) fn cause(service: &str, complaint: Complaint, event: &EventFacts) -> Cause {
     match complaint {
         Complaint::Throttled => {
             Cause::ServiceThrottled { service: service.to_owned(), at: event.at }
@@ -79,7 +90,7 @@ pub(super) fn cause(service: &str, complaint: Complaint, event: &EventFacts) -> 
 
 /// Returns foreign text that may be shown: on one line, cut, and without characters that steer a
 /// terminal or change the direction of writing.
-pub(super) fn foreign(text: &str) -> String {
+pub(crate) fn foreign(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

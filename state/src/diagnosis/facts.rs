@@ -99,6 +99,9 @@ pub struct ServiceFacts {
     /// ARNs of the container instances that hold tasks of it whose desired status is `RUNNING`.
     /// `None` if that was not read (it matters for `distinctInstance` alone).
     pub placed_on: Option<BTreeSet<String>>,
+    /// Capacity providers of its strategy: its tasks are placed on their container instances alone.
+    /// Empty if it has none. (Source: ECS developer guide, capacity providers.)
+    pub capacity_providers: BTreeSet<String>,
 }
 
 /// State of a service's deployments. (Source: ECS API reference, Service and
@@ -196,6 +199,8 @@ pub struct Need {
     pub memory: Option<u32>,
     /// Ports of the instance that it must have.
     pub ports: BTreeSet<Port>,
+    /// GPUs of the instance that it must have.
+    pub gpus: usize,
     /// Attributes that the container instance must have, with a value or with any.
     pub attributes: Vec<(String, Option<String>)>,
     /// Placement constraints of the task definition.
@@ -236,6 +241,10 @@ pub struct InstanceFacts {
     pub memory: Option<i64>,
     /// Ports that are taken. `None` if that is not known.
     pub ports_taken: Option<BTreeSet<Port>>,
+    /// GPUs that are not allocated. `None` if that is not known.
+    pub gpus: Option<usize>,
+    /// Name of its capacity provider, if it has one.
+    pub capacity_provider: Option<String>,
     /// Its attributes; some have no value.
     pub attributes: BTreeMap<String, Option<String>>,
 }

@@ -11,7 +11,7 @@ use super::facts::ServiceFacts;
 const BAKING: &str = "BAKE_TIME";
 
 /// Returns the cause if a deployment of this service keeps its old tasks.
-pub(super) fn cause(name: &str, service: &ServiceFacts) -> Option<Cause> {
+pub(crate) fn cause(name: &str, service: &ServiceFacts) -> Option<Cause> {
     let rollout = &service.rollout;
     let service = name.to_owned();
     if let Some(deployment) = rollout.deployment.as_ref().filter(|_| rollout.in_progress) {

@@ -6,6 +6,7 @@ use super::events::{self, Complaint};
 use super::facts::{Constraint, Controller, InstanceFacts, Need, Others, Port, ServiceFacts};
 use super::{expression, rollout};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 /// Returns the causes that keep tasks of this service, which ECS has not begun to stop, on the
 /// instance.
@@ -51,9 +52,9 @@ pub(super) fn causes(
 
 /// `minimumHealthyPercent` and `maximumPercent`.
 #[derive(Clone, Copy)]
-struct Percents {
-    minimum: u32,
-    maximum: u32,
+pub(crate) struct Percents {
+    pub(crate) minimum: u32,
+    pub(crate) maximum: u32,
 }
 
 /// Percentages of a replica service that sets none. (Source: ECS API reference,
@@ -61,7 +62,7 @@ struct Percents {
 const DEFAULT: Percents = Percents { minimum: 100, maximum: 200 };
 
 /// Returns the percentages that apply while an instance drains.
-fn percents(service: &ServiceFacts) -> Option<Percents> {
+pub(crate) fn percents(service: &ServiceFacts) -> Option<Percents> {
     match service.controller {
         Controller::Ecs => Some(Percents {
             minimum: service.minimum_percent.unwrap_or(DEFAULT.minimum),
@@ -74,12 +75,12 @@ fn percents(service: &ServiceFacts) -> Option<Percents> {
 
 /// Returns the number of tasks that must stay healthy: rounded up. (Source: ECS API reference,
 /// DeploymentConfiguration.)
-fn at_least(service: &ServiceFacts, percents: Percents) -> u64 {
+pub(crate) fn at_least(service: &ServiceFacts, percents: Percents) -> u64 {
     (u64::from(service.desired) * u64::from(percents.minimum)).div_ceil(100)
 }
 
 /// Returns the number of tasks that may run or be pending: rounded down. (Source: the same.)
-fn at_most(service: &ServiceFacts, percents: Percents) -> u64 {
+pub(crate) fn at_most(service: &ServiceFacts, percents: Percents) -> u64 {
     u64::from(service.desired) * u64::from(percents.maximum) / 100
 }
 
@@ -111,7 +112,12 @@ fn must_start_first(service: &ServiceFacts, percents: Percents) -> bool {
 }
 
 /// Returns the cause if there is no place for one more task of the service.
-fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> Option<Cause> {
+pub(crate) fn place(
+    name: &str,
+    cluster: &str,
+    service: &ServiceFacts,
+    others: &Others,
+) -> Option<Cause> {
     let open: Vec<&InstanceFacts> = others.instances.iter().filter(|i| i.agent_connected).collect();
     if open.is_empty() {
         let disconnected = others.instances.len();
@@ -159,7 +165,11 @@ fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> 
 
 /// Returns the rules that cannot be judged for some of the other instances, while none is seen to
 /// meet them.
-fn not_judged(name: &str, service: &ServiceFacts, others: Option<&Others>) -> Vec<Cause> {
+pub(crate) fn not_judged(
+    name: &str,
+    service: &ServiceFacts,
+    others: Option<&Others>,
+) -> Vec<Cause> {
     let open: Vec<&InstanceFacts> = others
         .into_iter()
         .flat_map(|others| &others.instances)
@@ -179,26 +189,34 @@ fn not_judged(name: &str, service: &ServiceFacts, others: Option<&Others>) -> Ve
 }
 
 /// A rule for the placement of a task.
-enum Rule<'a> {
+pub(crate) enum Rule<'a> {
+    /// The container instance belongs to one of these capacity providers.
+    Provider(&'a BTreeSet<String>),
     /// The container instance has this attribute, with this value or with any.
     Attribute(&'a str, Option<&'a str>),
     /// A constraint of the service or of its task definition.
     Constraint(&'a Constraint),
 }
 
-fn rules(service: &ServiceFacts) -> Vec<Rule<'_>> {
+/// Returns the rules for the placement of a service's tasks.
+pub(crate) fn rules(service: &ServiceFacts) -> Vec<Rule<'_>> {
     let need = service.need.as_ref();
     let attributes = need.into_iter().flat_map(|need| &need.attributes);
     let attributes = attributes.map(|(name, value)| Rule::Attribute(name, value.as_deref()));
     let constraints =
         service.constraints.iter().chain(need.into_iter().flat_map(|need| &need.constraints));
-    attributes.chain(constraints.map(Rule::Constraint)).collect()
+    let providers = &service.capacity_providers;
+    let provider = (!providers.is_empty()).then_some(Rule::Provider(providers));
+    provider.into_iter().chain(attributes).chain(constraints.map(Rule::Constraint)).collect()
 }
 
 impl Rule<'_> {
     /// Returns whether the rule allows the instance, or `None` if that cannot be judged.
-    fn allows(&self, service: &ServiceFacts, instance: &InstanceFacts) -> Option<bool> {
+    pub(crate) fn allows(&self, service: &ServiceFacts, instance: &InstanceFacts) -> Option<bool> {
         match self {
+            Rule::Provider(providers) => {
+                Some(instance.capacity_provider.as_ref().is_some_and(|one| providers.contains(one)))
+            }
             Rule::Attribute(name, wanted) => Some(match instance.attributes.get(*name) {
                 Some(value) => wanted.is_none() || value.as_deref() == *wanted,
                 None => false,
@@ -216,6 +234,10 @@ impl Rule<'_> {
     /// Returns the words after "only where".
     fn words(&self) -> String {
         match self {
+            Rule::Provider(providers) => {
+                let names: Vec<String> = providers.iter().map(|name| cut(name)).collect();
+                format!("the capacity provider is {}", names.join(" or "))
+            }
             Rule::Attribute(name, None) => {
                 format!("attribute {} exists (required by its task definition)", cut(name))
             }
@@ -245,7 +267,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Returns the resources that the instance is known to lack.
-fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
+pub(crate) fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
     let short = |needed: Option<u32>, left: Option<i64>| match (needed, left) {
         (Some(needed), Some(left)) if left < i64::from(needed) => Some((needed, left)),
         _ => None,
@@ -256,7 +278,9 @@ fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
     let taken =
         |port: &&Port| instance.ports_taken.as_ref().is_some_and(|taken| taken.contains(port));
     let ports = need.ports.iter().filter(taken).map(|port| Lack::Port(*port));
-    cpu.into_iter().chain(memory).chain(ports).collect()
+    let gpus = instance.gpus.filter(|left| *left < need.gpus);
+    let gpus = gpus.map(|left| Lack::Gpus { needed: need.gpus, left });
+    cpu.into_iter().chain(memory).chain(gpus).chain(ports).collect()
 }
 
 /// Returns the sum of missing units and MiB, only to find the closest of several instances.
@@ -265,7 +289,7 @@ fn missing(lacks: &[Lack]) -> i64 {
         Lack::Cpu { needed, left } | Lack::Memory { needed, left } => {
             i64::from(*needed).saturating_sub(*left)
         }
-        Lack::Port(_) => 0,
+        Lack::Gpus { .. } | Lack::Port(_) => 0,
     };
     lacks.iter().map(one).fold(0, i64::saturating_add)
 }

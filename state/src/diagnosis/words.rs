@@ -273,6 +273,7 @@ impl fmt::Display for Lack {
         match self {
             Lack::Cpu { needed, left } => write!(f, "has {left} of the {needed} CPU units"),
             Lack::Memory { needed, left } => write!(f, "has {left} of the {needed} MiB of memory"),
+            Lack::Gpus { needed, left } => write!(f, "has {left} of the {needed} GPUs"),
             Lack::Port(port) => write!(f, "has port {port} taken"),
         }
     }

@@ -16,6 +16,7 @@
 //! | [`many`] | many seeds on all cores, and their figures |
 //! | [`situations`] | the situations that a fleet met |
 //! | [`story`] | a failing seed, made smaller by [`shrink`], with its calls and the command that plays it again |
+//! | [`trials`] | random clusters: `ecs-drain plan`, and what really came of the drains |
 //! | [`harness`] | shared parts of simulated runs, for the other tests too |
 
 // A tool for tests: a set-up that fails must stop it.
@@ -31,4 +32,5 @@ pub mod play;
 pub mod shrink;
 pub mod situations;
 pub mod story;
+pub mod trials;
 pub mod world;

@@ -4,7 +4,7 @@ use super::super::views::{count, status, timestamp};
 use super::rollout;
 use aws_sdk_ecs::types::{
     Attribute, ContainerDefinition, ContainerInstance, NetworkMode, PlacementConstraint,
-    PortMapping, ProtectedTask, Resource, Service, TaskDefinition, TransportProtocol,
+    PortMapping, ProtectedTask, Resource, ResourceType, Service, TaskDefinition, TransportProtocol,
 };
 use ecs_drain_state::ContainerInstanceStatus;
 use ecs_drain_state::diagnosis::{
@@ -34,6 +34,8 @@ impl CapacityView {
                 let udp = named("PORTS_UDP").into_iter().flat_map(|udp| ports(udp, Port::Udp));
                 ports(tcp, Port::Tcp).chain(udp).collect()
             }),
+            gpus: Some(named("GPU").map_or(0, |gpus| gpus.string_set_value().len())),
+            capacity_provider: from.capacity_provider_name,
             attributes: attributes.map(|attribute| (attribute.name, attribute.value)).collect(),
             ec2_instance_id: from.ec2_instance_id?,
             arn: from.container_instance_arn?,
@@ -87,6 +89,11 @@ impl ServiceStateView {
             events: from.events().iter().filter_map(event).collect(),
             need: None,
             placed_on: None,
+            capacity_providers: from
+                .capacity_provider_strategy()
+                .iter()
+                .map(|item| item.capacity_provider().to_owned())
+                .collect(),
         };
         // A service of another deployment controller has its tasks in task sets; new tasks come
         // from the primary one.
@@ -146,6 +153,7 @@ impl TaskDefinitionView {
             cpu: size(from.cpu(), containers, |container| container.cpu()),
             memory: size(from.memory(), containers, reserved_memory),
             ports: host_ports(from.network_mode(), containers),
+            gpus: containers.iter().map(gpus).sum(),
             attributes: requires
                 .map(|Attribute { name, value, .. }| (name.clone(), value.clone()))
                 .collect(),
@@ -178,6 +186,14 @@ fn size(
 /// (Source: ECS API reference, ContainerDefinition.)
 fn reserved_memory(container: &ContainerDefinition) -> i32 {
     container.memory_reservation().or(container.memory()).unwrap_or_default()
+}
+
+/// Returns the number of GPUs that a container needs. (Source: ECS API reference,
+/// ResourceRequirement: the value of type `GPU` is their number.)
+fn gpus(container: &ContainerDefinition) -> usize {
+    let requirements = container.resource_requirements().iter();
+    let gpus = requirements.filter(|one| *one.r#type() == ResourceType::Gpu);
+    gpus.filter_map(|one| one.value().trim().parse::<usize>().ok()).sum()
 }
 
 /// Returns the ports of the instance that a task must have. In mode `host` they are those of its

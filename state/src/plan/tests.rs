@@ -1,0 +1,327 @@
+//! Plans for small clusters: the verdict, its reasons, and the waits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod room;
+
+use super::*;
+use crate::diagnosis::{
+    Constraint, InstanceFacts, Need, Others, Port, Protection, ServiceFacts, TargetFacts, TaskFacts,
+};
+use crate::policy::{DaemonTasks, StandaloneTasks};
+use crate::sight::TaskKind;
+use jiff::SignedDuration;
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+/// Returns an instance with so much room, `c1` of EC2 instance `i-c1`.
+fn instance(name: &str, cpu: i64) -> InstanceFacts {
+    InstanceFacts {
+        arn: name.to_owned(),
+        ec2_instance_id: format!("i-{name}"),
+        agent_connected: true,
+        cpu: Some(cpu),
+        memory: Some(8192),
+        ports_taken: Some(BTreeSet::new()),
+        gpus: Some(0),
+        ..InstanceFacts::default()
+    }
+}
+
+/// Returns a steady service whose tasks need so much CPU.
+fn service(desired: u32, minimum: u32, maximum: u32, cpu: u32) -> ServiceFacts {
+    ServiceFacts {
+        desired,
+        running: desired,
+        minimum_percent: Some(minimum),
+        maximum_percent: Some(maximum),
+        need: Some(Need { cpu: Some(cpu), memory: Some(64), ..Need::default() }),
+        ..ServiceFacts::default()
+    }
+}
+
+fn task(id: &str, kind: TaskKind) -> TaskFacts {
+    TaskFacts {
+        id: id.to_owned(),
+        cluster: "web".to_owned(),
+        last_status: "RUNNING".to_owned(),
+        stopping: false,
+        kind,
+        protection: Protection::Off,
+        stopping_at: None,
+        stop_timeout_seconds: Some(30),
+    }
+}
+
+/// Returns a cluster in which `i-1` leaves with tasks of these services, and these instances stay.
+fn snapshot(others: &[InstanceFacts], services: &[(&str, ServiceFacts, usize)]) -> Snapshot {
+    let tasks = services.iter().flat_map(|(name, _, count)| {
+        (0..*count)
+            .map(move |n| task(&format!("{name}-{n}"), TaskKind::Replica((*name).to_owned())))
+    });
+    let leaving = Leaving {
+        instance_id: "i-1".to_owned(),
+        cluster: "web".to_owned(),
+        chosen: true,
+        agent_connected: true,
+        tasks: Some(tasks.collect()),
+        group: Some(None),
+        ..Leaving::default()
+    };
+    let named = services.iter().map(|(name, facts, _)| ((*name).to_owned(), facts.clone()));
+    let facts = ClusterFacts {
+        others: Some(Others { instances: others.to_vec(), more: false }),
+        services: named.collect(),
+        ..ClusterFacts::default()
+    };
+    Snapshot { clusters: [("web".to_owned(), facts)].into(), leaving: vec![leaving] }
+}
+
+fn planned(snapshot: &Snapshot) -> Plan {
+    plan(snapshot, Then::Terminate, now())
+}
+
+/// Checks the verdict, and the names of causes and doubts.
+#[track_caller]
+fn check(snapshot: &Snapshot, verdict: Verdict, reasons: &str) {
+    let plan = planned(snapshot);
+    let one = &plan.instances["i-1"];
+    let names = one.causes.iter().map(Cause::name).chain(one.doubts.iter().map(Doubt::name));
+    assert_eq!(names.collect::<Vec<_>>().join(" "), reasons, "{one:#?}");
+    assert_eq!(plan.verdict(), verdict);
+}
+
+#[test]
+fn tasks_that_find_a_place_in_any_order_leave() {
+    let two = [instance("a", 512), instance("b", 512)];
+    check(&snapshot(&two, &[("api", service(4, 100, 200, 256), 2)]), Verdict::Ends, "");
+    check(&snapshot(&[], &[]), Verdict::Ends, "");
+}
+
+#[test]
+fn percentages_that_allow_no_step_are_named() {
+    let two = [instance("a", 2048), instance("b", 2048)];
+    let stuck = |desired, minimum, maximum, verdict, reasons| {
+        let service = service(desired, minimum, maximum, 256);
+        check(&snapshot(&two, &[("api", service, 1)]), verdict, reasons);
+    };
+    stuck(2, 100, 100, Verdict::Stuck, "ServiceCannotReplace");
+    stuck(2, 100, 149, Verdict::Stuck, "ServiceCannotReplace");
+    stuck(2, 100, 150, Verdict::Ends, "");
+    stuck(2, 50, 100, Verdict::Ends, "");
+    stuck(1, 50, 100, Verdict::Stuck, "ServiceCannotReplace");
+}
+
+/// `minimumHealthyPercent` allows them to stop first, so their drain needs no place.
+#[test]
+fn tasks_that_may_stop_first_need_no_room() {
+    let facts = snapshot(&[instance("a", 64)], &[("api", service(4, 50, 100, 256), 2)]);
+    check(&facts, Verdict::Ends, "");
+    let moved = &planned(&facts).moves[0];
+    assert_eq!((moved.tasks, moved.first, moved.without), (2, 0, 2));
+}
+
+#[test]
+fn the_last_of_several_tasks_needs_room_too() {
+    let one = [instance("a", 700)];
+    let api = || service(4, 100, 200, 256);
+    check(&snapshot(&one, &[("api", api(), 2)]), Verdict::Ends, "");
+    check(&snapshot(&one, &[("api", api(), 3)]), Verdict::Stuck, "NoRoom");
+    // Two of the three may stop first.
+    check(&snapshot(&one, &[("api", service(4, 50, 200, 256), 3)]), Verdict::Ends, "");
+}
+
+/// The small tasks can be placed on both instances, each of which then lacks room for a large one.
+#[test]
+fn room_that_depends_on_the_order_is_no_promise() {
+    let two = [instance("a", 1024), instance("b", 1024)];
+    let small = ("small", service(2, 100, 200, 64), 2);
+    let large = ("large", service(1, 100, 200, 1024), 1);
+    check(&snapshot(&two, &[small, large]), Verdict::NotKnown, "TightRoom");
+}
+
+#[test]
+fn rules_of_placement_count_for_every_replacement() {
+    let two = [instance("a", 2048), instance("b", 2048)];
+    let mut distinct = service(4, 100, 200, 64);
+    distinct.constraints = vec![Constraint::DistinctInstance];
+    distinct.placed_on = Some(["c1".to_owned()].into());
+    check(&snapshot(&two, &[("api", distinct.clone(), 2)]), Verdict::Ends, "");
+    check(&snapshot(&two, &[("api", distinct.clone(), 3)]), Verdict::Stuck, "ConstraintUnmet");
+    distinct.placed_on = None;
+    check(&snapshot(&two, &[("api", distinct, 1)]), Verdict::NotKnown, "ConstraintNotJudged");
+    let mut port = service(2, 100, 200, 64);
+    port.need.as_mut().unwrap().ports = [Port::Tcp(80)].into();
+    check(&snapshot(&two, &[("api", port.clone(), 2)]), Verdict::Ends, "");
+    let rival = ("web", port.clone(), 1);
+    check(&snapshot(&two, &[("api", port.clone(), 1), rival.clone()]), Verdict::Ends, "");
+    check(&snapshot(&two, &[("api", port, 2), rival]), Verdict::Stuck, "NoRoom TightRoom");
+    let mut provided = service(2, 100, 200, 64);
+    provided.capacity_providers = ["spot".to_owned()].into();
+    check(&snapshot(&two, &[("api", provided.clone(), 1)]), Verdict::Stuck, "ConstraintUnmet");
+    let mut spot = instance("c", 2048);
+    spot.capacity_provider = Some("spot".to_owned());
+    check(&snapshot(&[spot], &[("api", provided, 1)]), Verdict::Ends, "");
+    let mut gpu = service(1, 100, 200, 64);
+    gpu.need.as_mut().unwrap().gpus = 1;
+    check(&snapshot(&two, &[("api", gpu.clone(), 1)]), Verdict::Stuck, "NoRoom");
+    let accelerated = InstanceFacts { gpus: Some(1), ..instance("g", 2048) };
+    check(&snapshot(&[accelerated], &[("api", gpu, 1)]), Verdict::Ends, "");
+}
+
+#[test]
+fn other_draining_instances_need_the_same_room() {
+    let mut facts = snapshot(&[instance("a", 512)], &[("api", service(4, 100, 200, 256), 2)]);
+    check(&facts, Verdict::Ends, "");
+    let tasks = (0..1).map(|n| task(&format!("t{n}"), TaskKind::Replica("api".to_owned())));
+    facts.leaving.push(Leaving {
+        instance_id: "i-2".to_owned(),
+        cluster: "web".to_owned(),
+        tasks: Some(tasks.collect()),
+        ..Leaving::default()
+    });
+    check(&facts, Verdict::Stuck, "NoRoom");
+    assert_eq!(planned(&facts).instances.len(), 1, "only the chosen ones get a verdict");
+    facts.leaving[1].tasks = None;
+    check(&facts, Verdict::NotKnown, "TasksUnread");
+}
+
+#[test]
+fn facts_that_are_missing_are_no_promise() {
+    let two = [instance("a", 2048), instance("b", 2048)];
+    let whole = snapshot(&two, &[("api", service(2, 100, 200, 256), 1)]);
+    let without = |change: fn(&mut Snapshot), reasons: &str| {
+        let mut facts = whole.clone();
+        change(&mut facts);
+        check(&facts, Verdict::NotKnown, reasons);
+    };
+    without(|facts| facts.leaving[0].tasks = None, "TasksUnread");
+    without(|facts| facts.leaving[0].group = None, "GroupUnread");
+    without(|facts| of(facts).services.clear(), "ServiceUnread");
+    without(|facts| of(facts).others = None, "RoomUnknown");
+    without(|facts| api(facts).need = None, "RoomUnknown");
+    without(|facts| api(facts).running = 1, "Unsettled");
+    without(|facts| api(facts).rollout.in_progress = true, "InDeployment");
+    without(|facts| drop(of(facts).unhealthy.insert("api".to_owned(), 1)), "Unhealthy");
+    without(
+        |facts| facts.leaving[0].tasks.as_mut().unwrap()[0].protection = Protection::Unknown,
+        "ProtectionUnread",
+    );
+    without(
+        |facts| drop(of(facts).unreadable.insert("ecs:X".to_owned(), "denied".to_owned())),
+        "Unreadable",
+    );
+    without(
+        |facts| drop(facts.leaving[0].unread_balancers.insert("target group web".to_owned())),
+        "TargetsUnread",
+    );
+    let blind = |facts: &mut Snapshot| {
+        let others = of(facts).others.as_mut().unwrap();
+        others.instances.iter_mut().for_each(|one| one.memory = None);
+    };
+    without(blind, "RoomUnknown");
+}
+
+fn of(facts: &mut Snapshot) -> &mut ClusterFacts {
+    facts.clusters.get_mut("web").unwrap()
+}
+
+fn api(facts: &mut Snapshot) -> &mut ServiceFacts {
+    of(facts).services.get_mut("api").unwrap()
+}
+
+#[test]
+fn tasks_outside_of_services_hold_it_up_as_the_policy_says() {
+    let mut facts = snapshot(&[instance("a", 64)], &[]);
+    facts.leaving[0].tasks = Some(vec![task("job", TaskKind::Standalone)]);
+    check(&facts, Verdict::Stuck, "StandaloneTask");
+    let grace = Duration::from_secs(600);
+    facts.leaving[0].policy.standalone_tasks = StandaloneTasks::StopAfter(grace);
+    check(&facts, Verdict::Ends, "");
+    let plan = planned(&facts);
+    assert_eq!(plan.takes, grace + Duration::from_secs(30 + 60 + 120));
+    assert!(matches!(plan.instances["i-1"].waits[..], [Wait::Standalone { .. }]));
+    let daemon = task("agent", TaskKind::Daemon("agent".to_owned()));
+    facts.leaving[0].tasks = Some(vec![daemon]);
+    check(&facts, Verdict::Ends, "");
+    assert_eq!(planned(&facts).instances["i-1"].tasks, Some(0));
+    facts.leaving[0].policy.daemon_tasks = DaemonTasks::Wait;
+    check(&facts, Verdict::NotKnown, "ServiceUnread");
+}
+
+#[test]
+fn protection_with_an_end_is_waited_for() {
+    let mut facts = snapshot(&[instance("a", 512)], &[("api", service(2, 100, 200, 64), 1)]);
+    let mut protect = |until| {
+        facts.leaving[0].tasks.as_mut().unwrap()[0].protection = Protection::On { until };
+        facts.clone()
+    };
+    let until = now() + SignedDuration::from_hours(1);
+    let plan = planned(&protect(Some(until)));
+    assert_eq!(plan.verdict(), Verdict::Ends);
+    assert!(plan.takes > Duration::from_secs(3600));
+    let wait = plan.instances["i-1"].waits[0].to_string();
+    assert_eq!(
+        wait,
+        "task api-0 of service api: protected from scale-in until 2026-11-22T13:00:00Z, unless it renews that"
+    );
+    check(&protect(None), Verdict::Stuck, "ProtectedTask");
+}
+
+#[test]
+fn targets_that_ecs_does_not_deregister_stay() {
+    let target = |name: &str| TargetFacts {
+        name: name.to_owned(),
+        state: "healthy".to_owned(),
+        draining: false,
+        delay_seconds: Some(120),
+        draining_since: None,
+    };
+    let mut facts = snapshot(&[], &[]);
+    facts.leaving[0].targets = vec![target("i-1 in target group web")];
+    check(&facts, Verdict::Ends, "");
+    assert_eq!(planned(&facts).takes, Duration::from_secs(120 + 60 + 120));
+    facts.leaving[0].of_group = vec![target("i-1 in target group own")];
+    check(&facts, Verdict::Ends, "");
+    assert_eq!(plan(&facts, Then::Keep, now()).verdict(), Verdict::Stuck);
+    facts.leaving[0].strays = vec![target("i-1 in target group web")];
+    check(&facts, Verdict::Stuck, "TargetStays");
+}
+
+#[test]
+fn a_lost_agent_is_named() {
+    let mut facts = snapshot(&[instance("a", 512)], &[("api", service(2, 100, 200, 64), 1)]);
+    facts.leaving[0].agent_connected = false;
+    check(&facts, Verdict::Stuck, "AgentDisconnected");
+    facts.leaving[0].tasks = Some(Vec::new());
+    check(&facts, Verdict::Ends, "");
+}
+
+#[test]
+fn the_limits_of_the_group_are_noted() {
+    let mut facts = snapshot(&[], &[]);
+    facts.leaving[0].group = Some(Some(GroupFacts {
+        name: "web".to_owned(),
+        minimum: 2,
+        desired: 2,
+        suspended: ["Launch".to_owned(), "AZRebalance".to_owned()].into(),
+        other_hooks: vec!["backup".to_owned()],
+        protected: true,
+    }));
+    let plan = planned(&facts);
+    assert_eq!(plan.verdict(), Verdict::Ends);
+    let notes: Vec<String> = plan.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(notes.len(), 4, "{notes:#?}");
+    assert!(notes[0].ends_with("with --shrink at most 0 can be terminated"), "{}", notes[0]);
+    assert!(notes[1].contains("suspended processes: Launch;"), "{}", notes[1]);
+}
+
+/// Drains of a cluster come in rounds.
+#[test]
+fn the_estimate_counts_rounds() {
+    let mut facts = snapshot(&[], &[]);
+    let two = Leaving { instance_id: "i-2".to_owned(), ..facts.leaving[0].clone() };
+    facts.leaving.push(two);
+    assert_eq!(planned(&facts).takes, Duration::from_secs(2 * 180));
+}
