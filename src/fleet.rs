@@ -47,6 +47,8 @@ pub struct Slot {
     pub acting: bool,
     /// True while its record is being written.
     pub committing: bool,
+    /// True if that record is the one with which the drain begins.
+    pub begins: bool,
     /// Number of failed writes of its record in a row, and the time until which the slot is left
     /// alone.
     unwritten: (u32, Mono),
@@ -494,6 +496,7 @@ impl Slot {
             actions: Vec::new(),
             acting: false,
             committing: false,
+            begins: false,
             unwritten: (0, Mono::START),
             would: Vec::new(),
             dispatch: todo::Dispatch::default(),

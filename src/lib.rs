@@ -4,7 +4,7 @@
 //! ```text
 //! main → cli → controller, doctor, iam
 //! controller → act, events, heartbeat, http, intake, reader   (none of these imports another, or the controller)
-//! these → scope → beats, fleet, groups, records, searches → store → aws → config, health, metrics → blind, log → clock, quote
+//! these → scope → beats, fleet, groups, records, searches, sizes → store → aws → config, health, metrics → blind, log → clock, quote
 //! all → ecs-drain-state, which depends on neither AWS nor tokio
 //! ```
 //!
@@ -28,7 +28,7 @@
 //! | [`act`] | chooses, checks and sends the calls that change something | act before the record is saved, or without the guard |
 //! | [`scope`] | keeps the controller's memory of one account and region | keep anything that cannot be lost |
 //! | [`fleet`] | keeps a slot for each unfinished drain, and the queues over the slots | make a call |
-//! | [`beats`], [`groups`], [`searches`] | keep the results of heartbeats, of the last read of the groups, and of searches | make a call |
+//! | [`beats`], [`groups`], [`searches`], [`sizes`] | keep the results of heartbeats, of the last read of the groups, of searches, and the numbers for budgets | make a call |
 //! | [`records`] | keeps records in the table, or in a map for a dry run | interpret a record |
 //! | [`store`] | keeps records, requests, pauses and the lease in DynamoDB | interpret a record |
 //! | [`aws`] | wraps `aws_sdk_*`, which only it and `store` (for DynamoDB) name: types, error classes, request rates | hide a failure |
@@ -67,5 +67,6 @@ pub mod reader;
 pub mod records;
 pub mod scope;
 pub mod searches;
+pub mod sizes;
 pub mod store;
 pub mod telemetry;

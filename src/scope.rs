@@ -9,6 +9,7 @@ use crate::health::Health;
 use crate::log;
 use crate::metrics::{Metrics, Picture};
 use crate::searches::Searches;
+use crate::sizes::Sizes;
 use crate::store::Pauses;
 use ecs_drain_state::{Answer, Mono, Order, Phase, Record};
 use jiff::Timestamp;
@@ -31,11 +32,8 @@ pub struct ScopeState {
     /// Pauses of clusters, or of everything. `None` until the first read; no drain is decided
     /// before.
     pub paused: RefCell<Option<Pauses>>,
-    /// Number of container instances of each cluster, and the time until which it is used, for
-    /// budgets in percent.
-    pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
-    /// Clusters whose size must be read.
-    pub sizes_wanted: RefCell<BTreeSet<String>>,
+    /// Numbers that budgets need.
+    pub sizes: Sizes,
     /// Records that cannot be read, with the reason. Their drains stop.
     pub unreadable: RefCell<BTreeMap<String, Unread>>,
     /// Instances that wait under an ecs-drain hook without a drain, with the time since when.
@@ -142,7 +140,7 @@ pub struct Bells {
     pub intake: Notify,
     /// The groups should be read now: an event reported a wait.
     pub groups: Notify,
-    /// A cluster's size is needed.
+    /// A number that budgets need must be read.
     pub sizes: Notify,
 }
 
@@ -175,8 +173,7 @@ impl ScopeState {
             fleet: Fleet::new(policies),
             phases: RefCell::default(),
             paused: RefCell::default(),
-            sizes: RefCell::default(),
-            sizes_wanted: RefCell::default(),
+            sizes: Sizes::default(),
             unreadable: RefCell::default(),
             unopened: RefCell::default(),
             bells: Bells::default(),
@@ -400,7 +397,7 @@ impl ScopeState {
             records().filter_map(|record| record.cluster.as_deref()).collect();
         let is_here = |id: &str| view.members.contains_key(id) || unfinished.contains(id);
         self.phases.borrow_mut().retain(|id, _| is_here(id));
-        self.sizes.borrow_mut().retain(|cluster, _| clusters.contains(cluster.as_str()));
+        self.sizes.retain(|cluster| clusters.contains(cluster));
     }
 }
 

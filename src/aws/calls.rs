@@ -141,7 +141,7 @@ calls! {
     LIST_TASKS = "ecs" "ListTasks" on CONTAINER_INSTANCE, EcsClusterResourceRead;
     /// Status of tasks.
     DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
-    /// The registrations of a service's tasks.
+    /// The registrations of a service's tasks, and its state for budgets.
     DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
     /// The registrations of a service's tasks before its load balancers were changed, while such
     /// tasks are left.

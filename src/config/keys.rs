@@ -410,18 +410,43 @@ pub const KEYS: &[Key] = &[
             "a number, or a share of the cluster's container instances such as `\"10%\"`",
         ),
         default: "1",
-        meaning: "Largest number of requested or rebalance drains that run at once in a \
-                  cluster; the others wait in `Pending`. A share is rounded down, to at least \
-                  one.",
+        meaning: "Largest number of drains that run at once in a cluster. Every drain counts, \
+                  whatever began it; requested and rebalance drains without room wait in \
+                  `Pending`. A share is rounded down, to at least one.",
     },
     Key {
         section: POLICY,
-        name: "max_concurrent_lifecycle",
-        kind: Kind::Text("as `max_concurrent`; or `\"none\"`"),
+        name: "max_concurrent_group",
+        kind: Kind::Text("as `max_concurrent`, a share of the group's instances; or `\"none\"`"),
         default: "\"none\"",
-        meaning: "The same for instances that wait under a lifecycle hook. A drain always \
-                  starts in the last half hour of its wait, or in the last half of a shorter \
-                  one, whatever the number of running drains.",
+        meaning: "The same for each Auto Scaling group.",
+    },
+    Key {
+        section: POLICY,
+        name: "max_concurrent_service",
+        kind: Kind::Text("as `max_concurrent`, a share of the desired count; or `\"none\"`"),
+        default: "\"none\"",
+        meaning: "The same for the tasks of each replica service that run on draining \
+                  instances. An instance with more of them drains while no other has any.",
+    },
+    Key {
+        section: POLICY,
+        name: "require_steady",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "A drain also waits while a replica service with tasks on the instance runs \
+                  fewer tasks than its desired count, or while a deployment of it is in \
+                  progress.",
+    },
+    Key {
+        section: POLICY,
+        name: "hold_lifecycle",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "Instances that wait under a lifecycle hook wait for the budgets and for \
+                  `require_steady`, too. Such a drain always starts in the last half hour of \
+                  its wait, or in the last half of a shorter one. Drains of spot interruptions \
+                  and of instances that their group calls unhealthy never wait.",
     },
     Key {
         section: POLICY,

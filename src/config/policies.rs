@@ -47,7 +47,10 @@ struct Rules {
     disconnected_agent: Option<DisconnectedAgent>,
     network_settle: Option<Duration>,
     max_concurrent: Option<Concurrency>,
-    max_concurrent_lifecycle: Option<Option<Concurrency>>,
+    max_concurrent_group: Option<Option<Concurrency>>,
+    max_concurrent_service: Option<Option<Concurrency>>,
+    require_steady: Option<bool>,
+    hold_lifecycle: Option<bool>,
     rebalance: Option<Rebalance>,
     blind_margin: Option<Duration>,
     poll: Option<Duration>,
@@ -171,7 +174,10 @@ impl Rules {
         set(&mut policy.disconnected_agent, &self.disconnected_agent);
         set(&mut policy.network_settle, &self.network_settle);
         set(&mut policy.max_concurrent, &self.max_concurrent);
-        set(&mut policy.max_concurrent_lifecycle, &self.max_concurrent_lifecycle);
+        set(&mut policy.max_concurrent_group, &self.max_concurrent_group);
+        set(&mut policy.max_concurrent_service, &self.max_concurrent_service);
+        set(&mut policy.require_steady, &self.require_steady);
+        set(&mut policy.hold_lifecycle, &self.hold_lifecycle);
         set(&mut policy.rebalance, &self.rebalance);
         set(&mut policy.blind_margin, &self.blind_margin);
         set(&mut policy.poll, &self.poll);
@@ -247,9 +253,12 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
         disconnected_agent: get("disconnected_agent")
             .and_then(|node| node.choice(DISCONNECTED_AGENT, problems)),
         max_concurrent: get("max_concurrent").and_then(|node| concurrency(&node, problems)),
-        max_concurrent_lifecycle: get("max_concurrent_lifecycle").and_then(|node| {
-            if node.is_word("none") { Some(None) } else { concurrency(&node, problems).map(Some) }
-        }),
+        max_concurrent_group: get("max_concurrent_group")
+            .and_then(|node| concurrency_or_none(&node, problems)),
+        max_concurrent_service: get("max_concurrent_service")
+            .and_then(|node| concurrency_or_none(&node, problems)),
+        require_steady: get("require_steady").and_then(|node| node.flag(problems)),
+        hold_lifecycle: get("hold_lifecycle").and_then(|node| node.flag(problems)),
         rebalance: get("rebalance").and_then(|node| node.choice(REBALANCE, problems)),
         at_deadline: get("at_deadline").and_then(|node| node.choice(AT_DEADLINE, problems)),
         ..rules
@@ -284,6 +293,11 @@ fn concurrency(node: &Node<'_>, problems: &mut Problems) -> Option<Concurrency> 
         node.refuse("it must be a number, 1 or more, or a share such as \"10%\"", problems);
     }
     read
+}
+
+/// Reads `3`, `"10%"`, or `"none"`.
+fn concurrency_or_none(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Concurrency>> {
+    if node.is_word("none") { Some(None) } else { concurrency(node, problems).map(Some) }
 }
 
 fn standalone_tasks(node: &Node<'_>, problems: &mut Problems) -> Option<StandaloneTasks> {

@@ -358,11 +358,17 @@ fn budgets_are_numbers_or_shares() {
     };
     assert_eq!(policy("max_concurrent = 3").max_concurrent, Concurrency::Count(3));
     assert_eq!(policy("max_concurrent = \"10%\"").max_concurrent, Concurrency::Percent(10));
-    assert_eq!(policy("max_concurrent_lifecycle = \"none\"").max_concurrent_lifecycle, None);
+    assert_eq!(policy("max_concurrent_group = \"none\"").max_concurrent_group, None);
     assert_eq!(
-        policy("max_concurrent_lifecycle = 5").max_concurrent_lifecycle,
+        policy("max_concurrent_group = 5").max_concurrent_group,
         Some(Concurrency::Count(5))
     );
+    assert_eq!(
+        policy("max_concurrent_service = \"20%\"").max_concurrent_service,
+        Some(Concurrency::Percent(20))
+    );
+    assert!(policy("require_steady = true").require_steady);
+    assert!(policy("hold_lifecycle = true").hold_lifecycle);
     for wrong in ["0", "-1", "1.5", "\"0%\"", "\"101%\"", "\"many\"", "\"10\"", "true", "[1]"] {
         let said = refusal(&format!("{SCOPE}[policy]\nmax_concurrent = {wrong}"));
         assert!(

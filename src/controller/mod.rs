@@ -13,7 +13,7 @@
 //! | turns | when a drain has something new, or its time has come: decides and commits | yes |
 //! | reader, act | when a drain needs a read, or has an action to do | yes |
 //! | causes | every 5 s: finds out why drains without progress do not move | yes |
-//! | sizes, gauges | when a budget in percent needs a cluster's size; every 5 s | no |
+//! | sizes, gauges | when a budget needs the size of a cluster or the state of a service; every 5 s | no |
 //!
 //! Everything runs in one future on one thread. Dropping that future is a crash: no code cleans up
 //! on drop.
@@ -21,6 +21,7 @@
 mod events;
 mod reach;
 mod requests;
+mod sizes;
 mod table;
 mod turns;
 mod watch;
@@ -318,7 +319,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         Box::pin(intake_loop(shared, scope, stop)),
         Box::pin(reader.run()),
         Box::pin(acting),
-        Box::pin(turns::read_sizes(shared, scope)),
+        Box::pin(sizes::read_sizes(shared, scope)),
         Box::pin(turns::find_causes(shared, scope, &caches)),
         Box::pin(watch::gauges(shared, scope)),
         Box::pin(events::events(shared, scope, stop)),

@@ -2,15 +2,16 @@
 //! and the decision's actions are passed to `act`. [`write`] is the only place that saves a record
 //! after a decision or after an action's answer.
 
-use super::{Shared, Stop, table};
+use super::{Shared, Stop, sizes, table};
 use crate::act::Report;
 use crate::aws::ErrorClass;
+use crate::fleet::Slot;
 use crate::log;
 use crate::quote::chain;
 use crate::reader::{Caches, Stuck, diagnose};
 use crate::scope::ScopeState;
 use crate::store::Saved;
-use ecs_drain_state::budget::Budgets;
+use ecs_drain_state::budget::{Budgets, Part};
 use ecs_drain_state::diagnosis::Cause;
 use ecs_drain_state::{
     Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Now, Phase, Policy, Record,
@@ -37,12 +38,6 @@ const STANDS_STILL: Duration = Duration::from_secs(120);
 const DIAGNOSE_EVERY: Duration = Duration::from_secs(120);
 /// Drains that are diagnosed together. Drains that share a cluster share its reads.
 const DIAGNOSED: usize = 100;
-/// Time for which a cluster's size is used.
-const SIZES_LAST: Duration = Duration::from_secs(60);
-
-/// Delay before a failed read of a cluster's size is retried.
-const SIZES_AGAIN: Duration = Duration::from_secs(30);
-
 /// Future that writes one record, and takes over the result.
 type Write<'a> = LocalBoxFuture<'a, ()>;
 
@@ -117,17 +112,14 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
     // One moment for all: a window that ends in between would let more drains begin than may.
     let now = shared.clock.both();
     for key in keys {
-        let Some(turn) = turn(shared, scope, key, &mut budgets, now.wall) else { continue };
+        let Some(turn) = turn(scope, key, &mut budgets, now) else { continue };
         let Some(decision) = decide_one(scope, key, turn, now) else { continue };
         if decision.save {
-            let began = decision.record.phase() != Phase::Pending;
-            if let (true, Some(budgets), Some(before)) =
-                (began, &mut budgets, scope.fleet.record(key))
-            {
-                // The budget counts this drain from now on.
-                budgets.grant(&before);
-            }
-            scope.fleet.with(key, |slot| slot.committing = true);
+            scope.fleet.with(key, |slot| {
+                let pending = slot.drain.record.phase() == Phase::Pending;
+                slot.begins = pending && decision.record.phase() != Phase::Pending;
+                slot.committing = true;
+            });
             commits.push(Commit { key: key.clone(), decision });
         } else {
             take_plan(shared, scope, key, decision);
@@ -136,83 +128,32 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
     commits
 }
 
-/// Returns a drain's place in the budget's queue. The budgets are counted once for all drains of a
-/// round, and only if a drain has a budget.
+/// Returns a drain's place in the queue. The budgets are counted once for all drains of a round,
+/// and only if one of its drains has to wait for them. Facts and records stay the same in a round.
 fn turn(
-    shared: &Shared,
     scope: &ScopeState,
     key: &str,
     budgets: &mut Option<Budgets>,
-    now: Timestamp,
+    now: Now,
 ) -> Option<Turn> {
+    fn part(slot: &Slot) -> Part<'_> {
+        let Slot { drain, policy, begins, committing, .. } = slot;
+        let begins = *begins && *committing;
+        Part { record: &drain.record, facts: &drain.facts, policy, begins }
+    }
     let slots = scope.fleet.slots();
-    let slot = slots.get(key)?;
-    let record = &slot.drain.record;
-    if !Budgets::limit(record, &slot.policy) {
+    if !part(slots.get(key)?).waits() {
         return Some(Turn::Now);
     }
     let budgets = budgets.get_or_insert_with(|| {
         // A drain that a closed window keeps from beginning does not block the queue.
-        let counted = slots
-            .values()
-            .filter(|slot| slot.committing || !slot.drain.waits_for_window(&slot.policy, now));
-        let mut budgets = Budgets::of(counted.map(|slot| &slot.drain.record));
-        // A drain whose first step is being written has had its turn.
-        let begin = slots
-            .values()
-            .filter(|other| other.committing && other.drain.record.phase() == Phase::Pending);
-        begin.for_each(|other| budgets.grant(&other.drain.record));
-        budgets
+        let parts = slots.values().map(|slot| (part(slot), slot));
+        let counted = parts.filter(|(part, slot)| {
+            part.begins || !slot.drain.waits_for_window(&slot.policy, now.wall)
+        });
+        Budgets::of(counted.map(|(part, _)| part), &sizes::of(scope, now.mono), now.mono)
     });
-    Some(budgets.turn(record, &slot.policy, size_of(shared, scope, record, &slot.policy)))
-}
-
-/// Returns the number of container instances in the drain's cluster, if its turn depends on it. An
-/// unknown size is requested, and counts as 0 meanwhile.
-fn size_of(shared: &Shared, scope: &ScopeState, record: &Record, policy: &Policy) -> u32 {
-    let (true, Some(cluster)) = (Budgets::needs_size(record, policy), &record.cluster) else {
-        return 0;
-    };
-    let now = shared.clock.mono();
-    let known = scope.sizes.borrow().get(cluster).copied();
-    if known.is_none_or(|(until, _)| now >= until) {
-        scope.sizes_wanted.borrow_mut().insert(cluster.clone());
-        scope.bells.sizes.notify_one();
-    }
-    known.map_or(0, |(_, size)| size)
-}
-
-/// Reads the sizes of clusters whose budgets are in percent; never returns.
-pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
-    loop {
-        scope.bells.sizes.notified().await;
-        let wanted = std::mem::take(&mut *scope.sizes_wanted.borrow_mut());
-        for cluster in wanted {
-            match scope.session.ecs.registered_container_instances(&cluster).await {
-                Ok(size) => {
-                    if shared.health.repeats.works("size", &cluster) {
-                        log::scope!(info, scope, cluster, "Cluster size read again");
-                    }
-                    let until = shared.clock.mono() + SIZES_LAST;
-                    scope.sizes.borrow_mut().insert(cluster, (until, size));
-                }
-                Err(error) => {
-                    if shared.health.repeats.fails("size", &cluster) {
-                        log::scope!(
-                            error,
-                            scope,
-                            cluster,
-                            error = chain(&error),
-                            "Cluster size not read; one drain runs at once"
-                        );
-                    }
-                    let until = shared.clock.mono() + SIZES_AGAIN;
-                    scope.sizes.borrow_mut().entry(cluster).or_default().0 = until;
-                }
-            }
-        }
-        scope.fleet.freshen_all();
-    }
+    Some(budgets.turn(key))
 }
 
 fn decide_one(scope: &ScopeState, key: &str, turn: Turn, now: Now) -> Option<Decision> {

@@ -146,10 +146,9 @@ async fn heartbeats_open_one_drain() {
 async fn the_size_of_a_cluster_in_which_nothing_drains_is_forgotten() {
     let scope = scope().await;
     scope.learn(first(), Mono::START);
-    scope
-        .sizes
-        .borrow_mut()
-        .extend(["web", "jobs"].map(|cluster| (cluster.to_owned(), (Mono::START, 7))));
+    for cluster in ["web", "jobs"] {
+        scope.sizes.learn_cluster(cluster, Mono::START, Some(7));
+    }
     let view = GroupsView {
         read: Read { began: Mono::START, ended: Mono::START },
         unread: BTreeSet::new(),
@@ -159,7 +158,7 @@ async fn the_size_of_a_cluster_in_which_nothing_drains_is_forgotten() {
         members: BTreeMap::new(),
     };
     scope.forget_departed(&view);
-    let sizes = scope.sizes.borrow();
-    assert_eq!(sizes.keys().collect::<Vec<_>>(), ["web"]);
+    assert_eq!(scope.sizes.cluster("web", Mono::START), Some(7));
+    assert_eq!(scope.sizes.cluster("jobs", Mono::START), None);
     assert_eq!(known(&scope), (Phase::Pending, 1), "its drain is unfinished");
 }

@@ -25,7 +25,7 @@ const SHOWN: usize = 300;
 pub type Attributes = BTreeMap<String, AttributeValue>;
 
 /// Optional attributes of a record. A save removes those that the record does not have.
-pub(super) const OPTIONAL: [&str; 22] = [
+pub(super) const OPTIONAL: [&str; 24] = [
     "cancel",
     "causes",
     "cluster",
@@ -43,7 +43,9 @@ pub(super) const OPTIONAL: [&str; 22] = [
     "requested",
     "requests",
     "retained_at",
+    "services",
     "stopped_tasks",
+    "stuck_since",
     "termination_asked_at",
     "then",
     UNFINISHED,

@@ -38,11 +38,17 @@ pub struct Policy {
     /// Time after a network load balancer's target was first seen to leave during which it may
     /// still get new connections.
     pub network_settle: Duration,
-    /// Number of drains that run at once in a cluster, of those that no lifecycle action began (an
-    /// operator's, a rebalance's).
+    /// Number of a cluster's container instances that drain at once.
     pub max_concurrent: Concurrency,
-    /// Number of lifecycle actions' drains that run at once in a cluster. `None`: no limit.
-    pub max_concurrent_lifecycle: Option<Concurrency>,
+    /// Number of an Auto Scaling group's instances that drain at once. `None`: no limit.
+    pub max_concurrent_group: Option<Concurrency>,
+    /// Number of a service's tasks that drain at once. `None`: no limit.
+    pub max_concurrent_service: Option<Concurrency>,
+    /// True if a drain begins only while every service with tasks on the instance runs its desired
+    /// count, and no deployment of it is in progress.
+    pub require_steady: bool,
+    /// True if drains of lifecycle actions wait for the budgets as an operator's do.
+    pub hold_lifecycle: bool,
     /// Action after a rebalance recommendation.
     pub rebalance: Rebalance,
     /// Time before the hook's global timeout at which a drain whose reads are incomplete does what
@@ -73,7 +79,10 @@ impl Default for Policy {
             disconnected_agent: DisconnectedAgent::ExcuseDead,
             network_settle: Duration::from_secs(120),
             max_concurrent: Concurrency::Count(1),
-            max_concurrent_lifecycle: None,
+            max_concurrent_group: None,
+            max_concurrent_service: None,
+            require_steady: false,
+            hold_lifecycle: false,
             rebalance: Rebalance::Ignore,
             blind_margin: Duration::from_secs(5 * 60),
             poll: Duration::from_secs(5),
@@ -142,22 +151,23 @@ pub enum DisconnectedAgent {
     Excuse,
 }
 
-/// Number of container instances of a cluster that may drain at once.
+/// Number of things that may drain at once: instances of a cluster or a group, or tasks of a
+/// service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concurrency {
     /// A fixed number, at least one.
     Count(u32),
-    /// A percentage of the cluster's container instances, rounded down, at least one.
+    /// A percentage of all, rounded down, at least one.
     Percent(u32),
 }
 
 impl Concurrency {
-    /// Returns the number for a cluster with `registered` container instances.
-    pub fn of(self, registered: u32) -> u32 {
+    /// Returns the number if there are `all` of them.
+    pub fn of(self, all: u32) -> u32 {
         match self {
             Concurrency::Count(n) => n.max(1),
             Concurrency::Percent(percent) => {
-                let part = u64::from(registered) * u64::from(percent) / 100;
+                let part = u64::from(all) * u64::from(percent) / 100;
                 u32::try_from(part).unwrap_or(u32::MAX).max(1)
             }
         }

@@ -33,6 +33,7 @@ use crate::phase::{Outcome, Phase};
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The schema that this program writes. A record with a higher one is left alone.
 pub const SCHEMA: u32 = 1;
@@ -115,6 +116,9 @@ pub struct Record {
     pub container_instances: Vec<ContainerInstance>,
     /// Every target that must be seen gone before completion. Only grows; never cut.
     pub obligations: Vec<Obligation>,
+    /// Number of tasks of each service that the drain began with, by `cluster/service`. `None`
+    /// before it begins, and if it began before its tasks were known.
+    pub services: Option<BTreeMap<String, u32>>,
     /// Standalone tasks that ecs-drain decided to stop, by the last part of their ARN.
     pub stopped_tasks: Vec<String>,
 

@@ -1,6 +1,7 @@
 //! The reason of a decision. One closed list feeds the record's message, the log, the CLI and the
 //! tests, so that they cannot disagree.
 
+use crate::budget::Scope;
 use crate::phase::Outcome;
 use crate::record::later;
 use jiff::{SignedDuration, Timestamp};
@@ -12,12 +13,14 @@ use std::time::Duration;
 pub enum Why {
     /// The instance was seen waiting; nothing was done to it yet.
     Seen,
-    /// The drain waits in the queue: the number of its cluster's drains that run at once is
-    /// limited.
+    /// The drain waits in the queue: a budget has no room for it, or one of its services is not
+    /// steady.
     WaitsForTurn {
-        /// Number of drains that run.
+        /// The budget.
+        scope: Scope,
+        /// Number of drains that run under it, or of tasks.
         running: u32,
-        /// Number of drains that may run at once.
+        /// Number that may run at once.
         limit: u32,
         /// Number of waiting drains that come first.
         ahead: u32,
@@ -181,12 +184,8 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Why::Seen => f.write_str("detected, not started"),
-            Why::WaitsForTurn { running, limit, ahead } => {
-                write!(f, "queued: {running} of {limit} allowed drains of its cluster are running")?;
-                match ahead {
-                    0 => f.write_str("; next in line"),
-                    n => write!(f, "; {n} ahead of it"),
-                }
+            Why::WaitsForTurn { scope, running, limit, ahead } => {
+                queued(f, scope, *running, *limit, *ahead)
             }
             Why::WindowClosed { window, until } => {
                 write!(f, "not started before {until:.0}: window {window:?} is closed")
@@ -319,6 +318,36 @@ impl Why {
             | Why::AskedToReturn
             | Why::Done(_) => self.to_string(),
         }
+    }
+}
+
+/// Writes the budget that a drain waits for, with its numbers.
+fn queued(
+    f: &mut fmt::Formatter<'_>,
+    scope: &Scope,
+    running: u32,
+    limit: u32,
+    ahead: u32,
+) -> fmt::Result {
+    write!(f, "queued for {scope}: ")?;
+    match scope {
+        Scope::Cluster(_) | Scope::Group(_) => {
+            write!(f, "{running} of {limit} allowed drains are running")?;
+        }
+        Scope::Service { here, desired, .. } => {
+            let of = desired.map_or_else(String::new, |desired| format!(" of {desired}"));
+            write!(f, "{limit}{of} tasks may drain at once (draining: {running}, here: {here})")?;
+        }
+        Scope::Steady { state, .. } if state.deploys => {
+            return f.write_str("a deployment of it is in progress");
+        }
+        Scope::Steady { state, .. } => {
+            return write!(f, "{} of its {} tasks run", state.running, state.desired);
+        }
+    }
+    match ahead {
+        0 => f.write_str("; next in line"),
+        n => write!(f, "; {n} ahead of it"),
     }
 }
 

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("cli", "aws blind config controller doctor iam quote reader store telemetry"),
     (
         "controller",
-        "act aws blind clock config events groups health heartbeat http intake log metrics quote reader records scope store",
+        "act aws blind clock config events fleet groups health heartbeat http intake log metrics quote reader records scope store",
     ),
     ("doctor", "aws config heartbeat quote store"),
     ("iam", "aws config"),
@@ -22,12 +22,13 @@ const ARROWS: &[(&str, &str)] = &[
     ("http", "clock health metrics"),
     ("intake", "aws clock config groups log quote records scope store"),
     ("reader", "aws clock config fleet groups searches"),
-    ("scope", "aws beats config fleet groups health log metrics searches store"),
+    ("scope", "aws beats config fleet groups health log metrics searches sizes store"),
     ("beats", "aws"),
     ("fleet", "config"),
     ("groups", "aws"),
     ("records", "store"),
     ("searches", ""),
+    ("sizes", ""),
     ("store", "aws blind config metrics quote"),
     ("aws", "config metrics quote"),
     ("config", ""),
@@ -44,7 +45,7 @@ const ARROWS: &[(&str, &str)] = &[
 const BESIDE: &[&[&str]] = &[
     &["controller", "doctor", "iam"],
     &["act", "events", "heartbeat", "http", "intake", "reader"],
-    &["beats", "fleet", "groups", "records", "searches"],
+    &["beats", "fleet", "groups", "records", "searches", "sizes"],
     &["config", "health", "metrics"],
     &["clock", "quote"],
 ];

@@ -557,6 +557,7 @@ fn full(mut record: Record) -> Record {
         (Some(order()), Some(order()), Some(order()));
     (record.termination_asked_at, record.retained_at) = (Some(at), Some(at));
     record.stopped_tasks = vec!["0a1b".into()];
+    record.services = Some([("web/shop".to_owned(), 2)].into());
     record.remember_request("0123".into());
     record.shown.causes =
         vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];

@@ -148,7 +148,7 @@ const TWO_CLUSTERS: Scenario = Scenario {
 /// A budget of one.
 const BUDGET: Scenario = Scenario {
     name: "budget",
-    config: "[policy]\nmax_concurrent_lifecycle = 1\n",
+    config: "[policy]\nhold_lifecycle = true\n",
     world: |cloud| {
         cluster(cloud, &[A, B, C]);
         cloud.add_service(&api(3));

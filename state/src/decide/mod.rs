@@ -24,6 +24,7 @@ pub(crate) mod tests;
 pub use pending::waits_for_window;
 pub use told::{CompletionAnswer, after_completion, leave_to};
 
+use crate::budget::Scope;
 use crate::facts::{Facts, Kind, matters};
 use crate::needs::{Class, Needs};
 use crate::phase::{IllegalMove, Outcome, Phase};
@@ -121,17 +122,24 @@ enum Step {
     Read(Needs, Why, Duration),
 }
 
-/// A drain's place in the queue of its cluster's budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A drain's place in the queue of its budgets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Turn {
     /// The drain may begin.
     #[default]
     Now,
+    /// The drain comes next, once its tasks were read, or the state of a service.
+    Read {
+        /// Name of the service. `None`: the tasks.
+        service: Option<String>,
+    },
     /// The drain waits.
     Wait {
-        /// Number of drains under the same budget that run in the cluster.
+        /// The budget without room.
+        scope: Scope,
+        /// Number of drains that run under it, or of tasks.
         running: u32,
-        /// Number of drains that may run at once.
+        /// Number that may run at once.
         limit: u32,
         /// Number of waiting drains that come first.
         ahead: u32,
@@ -139,7 +147,7 @@ pub enum Turn {
 }
 
 /// Input of a decision besides record and facts. Of it only the causes are stored, for display.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Context<'a> {
     /// The drain's place in the queue.
     pub turn: Turn,
@@ -171,7 +179,7 @@ pub fn decide(
     context: &Context<'_>,
     now: Now,
 ) -> Decision {
-    let Context { turn, paused, causes, stuck } = *context;
+    let Context { turn, paused, causes, stuck } = context.clone();
     let view = View { record, facts, policy, turn, paused, causes, now };
     let mut draft = record.clone();
     if !draft.is_done() {

@@ -1,6 +1,6 @@
 //! Pending: ecs-drain has seen the instance, and has done nothing to it.
 
-use super::clear::{Remains, left_out, registrations_known};
+use super::clear::{NOT_YET, Remains, left_out, registrations_known};
 use super::{AT_LATEST, Step, Turn, View, need, soon, unknown};
 use crate::facts::{Facts, Kind};
 use crate::needs::Class;
@@ -49,6 +49,11 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     {
         return unknown(&why);
     }
+    if !is_urgent(draft) {
+        let tasks = crate::budget::tasks(draft, view.facts).into_iter();
+        let named = tasks.map(|((cluster, service), n)| (format!("{cluster}/{service}"), n));
+        draft.services = Some(named.collect());
+    }
     let note = match draft.obligations.len() {
         0 => "no load balancer targets".to_owned(),
         1 => "1 load balancer target must be gone".to_owned(),
@@ -75,8 +80,25 @@ pub(super) fn waits_to_begin(draft: &Record, view: &View<'_>) -> Option<Why> {
     if let Some((window, until)) = closed {
         return Some(Why::WindowClosed { window: window.name.clone(), until });
     }
-    let Turn::Wait { running, limit, ahead } = view.turn else { return None };
-    Some(Why::WaitsForTurn { running, limit, ahead })
+    let why = match &view.turn {
+        Turn::Now => return None,
+        Turn::Read { service: Some(name) } => {
+            Why::Unknown(format!("the state of service {name} {NOT_YET}"))
+        }
+        Turn::Read { service: None } => match registrations_known(view.facts) {
+            Err(Remains::Unknown(why)) => Why::Unknown(why),
+            Err(Remains::TakesWork | Remains::Tasks(_) | Remains::Targets(_)) | Ok(()) => {
+                Why::Unknown(format!("its list of tasks {NOT_YET}"))
+            }
+        },
+        Turn::Wait { scope, running, limit, ahead } => Why::WaitsForTurn {
+            scope: scope.clone(),
+            running: *running,
+            limit: *limit,
+            ahead: *ahead,
+        },
+    };
+    Some(why)
 }
 
 /// Returns whether a closed window keeps this drain from beginning: it does not wait in the queue

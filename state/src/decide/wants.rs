@@ -1,12 +1,13 @@
 //! The reads that each phase needs.
 //!
-//! A drain that waits in the queue or for the end of a window, is paused, is retained, or rests in a warm pool needs nothing
+//! A drain that waits in the queue of its cluster or group, or for the end of a window, is paused, is
+//! retained, or rests in a warm pool needs nothing
 //! but its group's state, which is read for all drains at once. Once no group has the instance, it
 //! needs the status too.
 
 use super::clear::Remains;
 use super::pending::{is_urgent, waits_to_begin};
-use super::{View, clear};
+use super::{Turn, View, clear};
 use crate::facts::{InstanceFacts, Kind, TargetFacts, TaskFacts, matters};
 use crate::needs::{Class, Needs};
 use crate::phase::{Outcome, Phase};
@@ -14,6 +15,7 @@ use crate::proof::{self, STATUS_LASTS, Verdict};
 use crate::record::{Record, Strategy};
 use crate::sight::{GroupSight, LifecycleState, TargetSight};
 use crate::time::{Mono, Read};
+use crate::why::Why;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -26,6 +28,9 @@ const KEEP: Duration = Duration::from_secs(30);
 
 /// Delay of the first list of a drain's tasks, so that drains that begin at the same time share it.
 const TOGETHER: Duration = Duration::from_millis(1500);
+
+/// Time between two reads of the tasks of a drain that waits in the queue.
+const QUEUED: Duration = Duration::from_secs(60);
 
 /// Time between two searches of every cluster while a cluster that the configuration leaves out has
 /// the instance.
@@ -55,12 +60,12 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
         return lost;
     }
     let mut needs = match draft.phase() {
-        Phase::Pending
-            if draft.container_instances.is_empty() || waits_to_begin(draft, view).is_some() =>
-        {
-            Needs::default()
-        }
-        Phase::Pending => wants.begin(),
+        Phase::Pending if draft.container_instances.is_empty() => Needs::default(),
+        Phase::Pending => match waits_to_begin(draft, view) {
+            None => wants.begin(),
+            Some(Why::WindowClosed { .. }) => Needs::default(),
+            Some(_) => wants.queue(),
+        },
         Phase::Deregistering => wants.close(),
         Phase::Waiting => wants.wait(),
         Phase::Verifying => wants.prove(),
@@ -166,6 +171,24 @@ impl Wants<'_> {
         let unread = self.view.facts.instances.iter().any(|one| one.sight.is_none());
         let status = self.status(KEEP, if unread { Class::Begin } else { Class::Later });
         if is_urgent(self.draft) { status } else { status.and(self.discover(Class::Begun)) }
+    }
+
+    /// Returns the needs of a drain that waits in the queue. If its place depends on its tasks, they
+    /// are read again now and then, because ECS starts and stops tasks there meanwhile.
+    fn queue(&self) -> Needs {
+        match &self.view.turn {
+            Turn::Wait { scope, .. } if !scope.needs_tasks() => return Needs::default(),
+            Turn::Now | Turn::Read { .. } | Turn::Wait { .. } => {}
+        }
+        let mut needs = self.begin();
+        for read in self.there().filter_map(|(_, one)| one.discovered) {
+            needs.want(Kind::Running, read.ended + QUEUED, Class::Later);
+        }
+        let tasks = self.view.facts.tasks_there().filter_map(|(_, task)| task.sight.as_ref());
+        if let Some(read) = tasks.map(|(read, _)| read.ended).min() {
+            needs.want(Kind::Tasks, read + QUEUED, Class::Later);
+        }
+        needs
     }
 
     fn close(&self) -> Needs {

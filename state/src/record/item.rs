@@ -8,6 +8,7 @@ use super::{
 use crate::phase::{Outcome, Phase};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A record's attributes. [`Record`], [`Stage`], [`Orders`] and [`Shown`] explain each.
 #[derive(Serialize, Deserialize)]
@@ -62,6 +63,8 @@ pub(super) struct Item {
     cluster: Option<String>,
     container_instances: Vec<ContainerInstance>,
     obligations: Vec<Obligation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    services: Option<BTreeMap<String, u32>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     stopped_tasks: Vec<String>,
     #[serde(default)]
@@ -141,6 +144,7 @@ impl From<Record> for Item {
             cluster: record.cluster,
             container_instances: record.container_instances,
             obligations: record.obligations,
+            services: record.services,
             stopped_tasks: record.stopped_tasks,
             attempts: record.attempts,
             last_error: record.last_error,
@@ -224,6 +228,7 @@ impl TryFrom<Item> for Record {
             cluster: item.cluster,
             container_instances: item.container_instances,
             obligations: item.obligations,
+            services: item.services,
             stopped_tasks: item.stopped_tasks,
             attempts: item.attempts,
             last_error: item.last_error,

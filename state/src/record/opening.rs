@@ -70,6 +70,7 @@ impl Record {
             termination_asked_at: None,
             retained_at: None,
             orders: Orders::default(),
+            services: None,
             stopped_tasks: Vec::new(),
             obligations: Vec::new(),
             attempts: 0,

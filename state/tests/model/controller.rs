@@ -194,6 +194,7 @@ pub fn plain(mut record: Record) -> Record {
     record.shown = Default::default();
     (record.attempts, record.last_error) = (0, None);
     record.orders.requests = Vec::new();
+    record.services = None;
     (record.created_at, record.updated_at, record.phase_since) = (WALL, WALL, WALL);
     // Another order to terminate it is known by its time.
     let odd = |at: Timestamp| WALL + SignedDuration::from_secs(at.as_second() % 2);

@@ -6,15 +6,32 @@ use crate::controller::{JUMP, NOW, WALL, deadline, lifecycle, plain, which};
 use crate::search::Model;
 use crate::state::{Faults, Late, State};
 use crate::world::{Act, LONG_AGO, Member, World};
-use ecs_drain_state::budget::Budgets;
+use ecs_drain_state::budget::{Budgets, Part, ServiceState, Sizes};
 use ecs_drain_state::request::{Applied, Circumstances, apply};
 use ecs_drain_state::{
-    Action, ActionResult, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState,
+    Action, ActionResult, CompletionAnswer, Concurrency, Context, Facts, GroupSight, Kind, LifecycleState,
     Outcome, Phase, Record, Request, Then, What, after_completion,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+/// No budget of the model is a share, or needs a service's state.
+struct NoShares;
+
+impl Sizes for NoShares {
+    fn cluster(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn group(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn service(&self, _: &str, _: &str) -> Option<ServiceState> {
+        None
+    }
+}
 
 /// Results of one step.
 #[derive(Default)]
@@ -397,12 +414,12 @@ impl Model {
             return vec![state];
         }
         let (wall, leader) = (self.wall(&state, n), state.leader);
-        let records = || state.sites.iter().map(|site| &*site.table);
-        let turn = Budgets::of(records()).turn(
-            &state.sites[n].table,
-            &self.policy,
-            state.sites.len() as u32,
-        );
+        let unread = Facts::default();
+        let parts = state.sites.iter().map(|site| {
+            let facts = site.minds[leader].as_ref().map_or(&unread, |mind| &mind.drain.facts);
+            Part { record: &site.table, facts, policy: &self.policy, begins: false }
+        });
+        let turn = Budgets::of(parts, &NoShares, NOW).turn(&state.sites[n].table.key());
         let context = Context { turn, ..Context::default() };
         let Some(mind) = &state.sites[n].minds[leader] else { return vec![state] };
         let decision = mind.decide(&self.policy, &context, wall);

@@ -386,7 +386,7 @@ fn an_instance_that_lives_on_is_let_be_when_its_wait_is_lost() {
 #[test]
 fn a_budget_makes_the_second_instance_of_a_cluster_wait_its_turn() {
     let scenario = Scenario {
-        config: "[policy]\nmax_concurrent_lifecycle = 1\n",
+        config: "[policy]\nhold_lifecycle = true\n",
         world: |cloud| {
             cluster(cloud, &[A, B, C]);
             cloud.add_service(&api(3));

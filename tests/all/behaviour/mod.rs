@@ -1,6 +1,7 @@
 //! Situations of a drain: one story for each row of `docs/behaviour.md`.
 
 mod balancers;
+mod budgets;
 mod endings;
 mod stuck;
 mod tasks;

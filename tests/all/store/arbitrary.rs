@@ -221,7 +221,8 @@ pub fn record() -> impl Strategy<Value = Record> {
         vec(text(), 0..3),
     );
     let orders = (of(order()), of(order()), of(order()), vec(name(), 0..3));
-    let ends = (stage(), vec(name(), 0..3));
+    let services = vec((name(), any::<u32>()), 0..3).prop_map(|all| all.into_iter().collect());
+    let ends = (stage(), vec(name(), 0..3), of(services));
     let left = (vec(text(), 0..3), any::<u32>(), any::<u32>(), any::<u32>());
     let note = (text(), text()).prop_map(|(name, text)| Note { name, text });
     let error = (moment(), text()).prop_map(|(at, what)| LastError { at, what });
@@ -247,6 +248,7 @@ pub fn record() -> impl Strategy<Value = Record> {
             },
             stage: ends.0,
             stopped_tasks: ends.1,
+            services: ends.2,
             shown: Shown {
                 tasks_left: lists.3,
                 targets_left: left.0,

@@ -157,7 +157,7 @@ async fn foreign_attributes_stay_and_foreign_values_inside_of_one_are_lost() {
 
 /// Fields that a record can lack; without any other it is refused. (`attempts` is 0 if it is
 /// absent.)
-const OPTIONAL: [&str; 17] = [
+const OPTIONAL: [&str; 18] = [
     "attempts",
     "cancel",
     "causes",
@@ -172,6 +172,7 @@ const OPTIONAL: [&str; 17] = [
     "requested",
     "requests",
     "retained_at",
+    "services",
     "stuck_since",
     "termination_asked_at",
     "then",
@@ -191,6 +192,7 @@ fn full() -> Record {
             requests: vec!["1".into()],
         },
         retained_at: Some(at),
+        services: Some([("web/shop".to_owned(), 2)].into()),
         termination_asked_at: Some(at),
         ..super::record("i-full")
     }

@@ -91,7 +91,9 @@ fn config_text(plan: &Plan, revision: &Revision) -> String {
         rules.poll
     );
     let _ = writeln!(text, "max_concurrent = {}", rules.max_concurrent);
-    let _ = writeln!(text, "max_concurrent_lifecycle = {}", rules.max_concurrent_lifecycle);
+    let _ = writeln!(text, "max_concurrent_group = {}", rules.max_concurrent_group);
+    let _ = writeln!(text, "max_concurrent_service = {}", rules.max_concurrent_service);
+    let _ = writeln!(text, "hold_lifecycle = {}", rules.hold_lifecycle);
     let _ = writeln!(text, "rebalance = \"{}\"", rules.rebalance);
     if rules.deregister {
         text.push_str("strategy = \"deregister\"\n");
@@ -177,8 +179,7 @@ fn record_rules() -> RecordRules {
     }
 }
 
-/// Returns the budgets of drains in a cluster. A share of the cluster is not judged: its size
-/// becomes known late.
+/// Returns the budgets of drains. A share is not judged: its whole becomes known late.
 fn budget(plan: &Plan) -> Budget {
     // In the last part of its time, the drain of a lifecycle action begins whatever the budget is.
     let extended =
@@ -194,10 +195,14 @@ fn budget(plan: &Plan) -> Budget {
     Budget {
         controller: "controller",
         cluster: "cluster",
+        group: "group",
         lifecycle: "lifecycle",
         exempt: ("origin", "spot-interruption"),
-        of_lifecycle: largest(|rules| rules.max_concurrent_lifecycle).filter(|_| !hurry && !blind),
-        of_others: largest(|rules| rules.max_concurrent).filter(|_| !blind),
+        holds_lifecycle: !hurry && plan.policies().all(|rules| rules.hold_lifecycle),
+        over: ("retained_at", ("then", "leave")),
+        of_cluster: largest(|rules| rules.max_concurrent).filter(|_| !blind),
+        of_group: largest(|rules| rules.max_concurrent_group).filter(|_| !blind),
+        of_service: largest(|rules| rules.max_concurrent_service).filter(|_| !blind),
     }
 }
 

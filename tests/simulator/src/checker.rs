@@ -27,7 +27,7 @@
 //! | wrong result sent | it sent another result than the saved intent has |
 //! | unsaved act | it sent another call that its record must note first, and did not |
 //! | paused, and touched | it changed something of an instance whose drain had been paused for more than two minutes |
-//! | more than the budget | a drain began while its cluster's budget for drains of its kind was full |
+//! | more than the budget | a drain that has to wait for its turn began while as many instances of its cluster or group drained as may, or tasks of one of its services |
 //! | opened again | a drain was opened again for a lifecycle action, although no action of its hook held the instance |
 
 mod draining;

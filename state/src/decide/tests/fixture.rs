@@ -35,7 +35,7 @@
 //! | `search=fails` | a search of every cluster; else it finds the container instances that exist, but not in the clusters `unread=dev`; `left-out=dev` has the instance too, and the configuration leaves it out | `works` |
 //! | `answer=accepted` | the answer to a completion: `accepted`, `no-active` or `error` | `accepted` |
 //! | `clock=+1h` | error of the wall clock | `+0s` |
-//! | `turn=2/2+1` | drains that run, limit, drains that come first; `now`: the drain may begin | `now` |
+//! | `turn=2/2+1` | drains that run, limit, drains that come first; `now`: the drain may begin; `read`: once its tasks were read | `now` |
 //! | `paused=Ada` | person who paused everything | `none` |
 //! | `because=NoRoom` | cause that the diagnosis found | `none` |
 //! | `stuck=15m` | time without progress, if it is too long | `none` |
@@ -61,6 +61,7 @@ pub use words::{
     container_instance, container_instance_sight, group, obligation, opened, span, task,
 };
 
+use crate::budget::Scope;
 use crate::decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion};
 use crate::drain::Drain;
 use crate::facts::{Answer, Kind};
@@ -360,9 +361,12 @@ pub fn stage(phase: Phase, outcome: Outcome) -> Stage {
 
 /// Reads `2/2+1`, or `now`.
 fn turn(word: &str) -> Turn {
-    let Some((running, rest)) = word.split_once('/') else { return Turn::Now };
+    let Some((running, rest)) = word.split_once('/') else {
+        return if word == "read" { Turn::Read { service: None } } else { Turn::Now };
+    };
     let (limit, ahead) = rest.split_once('+').unwrap();
     Turn::Wait {
+        scope: Scope::Cluster("web".to_owned()),
         running: running.parse().unwrap(),
         limit: limit.parse().unwrap(),
         ahead: ahead.parse().unwrap(),

@@ -266,6 +266,19 @@ fn waits_for_its_turn() {
     );
 }
 
+/// A budget of services needs its tasks: until they are counted the drain does not begin.
+#[test]
+fn its_tasks_are_read_before_its_turn() {
+    check(
+        "
+        policy then=keep
+        0s  ACTIVE tasks=web:RUNNING group=InService turn=read => Pending 10s Unknown(new)
+        10s turn=now                                           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        2 writes
+        ",
+    );
+}
+
 /// The reserve of a lifecycle action: the hook's limit is 6000 s after the beginning, and half an
 /// hour of it is kept.
 #[test]

@@ -28,7 +28,9 @@ impl Dice {
     pub(super) fn crowd(&mut self, plan: &mut Plan) {
         plan.limits = true;
         // Many drains may run at once: one after the other they would take hours.
-        plan.rules.max_concurrent_lifecycle = self.one(&["\"none\"", "\"none\"", "50", "\"50%\""]);
+        plan.rules.hold_lifecycle = self.often(50);
+        plan.rules.max_concurrent_service = "\"none\"";
+        plan.rules.max_concurrent_group = "\"none\"";
         plan.rules.max_concurrent = self.one(&["50", "100", "\"50%\""]);
         let room = 40_u64.saturating_sub(plan.clusters.len() as u64);
         let clusters = self.one(&[1, 1, 2, 3, 10, 25, 37]).min(room.max(1));

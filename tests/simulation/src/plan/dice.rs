@@ -188,7 +188,9 @@ impl Dice {
                 .often(20)
                 .then(|| (self.among(120, 900), self.one(&["continue", "abandon", "hold"]))),
             max_concurrent: self.one(&["1", "2", "\"50%\""]),
-            max_concurrent_lifecycle: self.one(&["\"none\"", "\"none\"", "2", "\"50%\""]),
+            max_concurrent_group: self.one(&["\"none\"", "\"none\"", "1", "\"50%\""]),
+            max_concurrent_service: self.one(&["\"none\"", "\"none\"", "1", "3", "\"50%\""]),
+            hold_lifecycle: self.often(50),
             rebalance: self.one(&["ignore", "keep", "terminate"]),
             poll: self.one(&[5, 15, 30]),
         }

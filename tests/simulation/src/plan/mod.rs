@@ -62,7 +62,9 @@ pub struct Rules {
     /// The deadline, in seconds after a drain's beginning, and its `at_deadline`.
     pub deadline: Option<(u64, &'static str)>,
     pub max_concurrent: &'static str,
-    pub max_concurrent_lifecycle: &'static str,
+    pub max_concurrent_group: &'static str,
+    pub max_concurrent_service: &'static str,
+    pub hold_lifecycle: bool,
     pub rebalance: &'static str,
     pub poll: u64,
 }

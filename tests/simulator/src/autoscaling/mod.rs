@@ -276,6 +276,11 @@ impl AutoScaling {
             .collect()
     }
 
+    /// Returns whether its group calls an instance healthy, or has never known it.
+    pub fn is_healthy(&self, instance_id: &str) -> bool {
+        self.members.get(instance_id).is_none_or(|member| member.healthy)
+    }
+
     /// Returns the group that an instance belongs to.
     pub fn group_of(&self, instance_id: &str) -> Option<&str> {
         self.members.get(instance_id).map(|member| member.group.as_str())

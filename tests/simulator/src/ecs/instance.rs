@@ -359,6 +359,11 @@ impl Ecs {
         running
     }
 
+    /// Returns the moment at which a task's containers started.
+    pub(crate) fn task_started(&self, cluster: &str, task: &str) -> Option<SimTime> {
+        self.clusters.get(cluster)?.tasks.get(task)?.started_at
+    }
+
     /// Returns the addresses of `awsvpc` tasks on an EC2 instance, those of stopped tasks included:
     /// a target may outlive its task.
     pub fn addresses(&self, ec2: &str) -> Vec<String> {

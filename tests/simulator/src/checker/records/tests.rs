@@ -274,17 +274,20 @@ fn a_deregistration_is_noted_before_it_is_sent() {
     assert_eq!(deregisters("deregistered_at", true), ["unsaved act"]);
 }
 
-/// Creates a cloud whose budgets are judged: one drain at once, of those without a lifecycle
-/// action.
-fn with_budget(of_lifecycle: Option<usize>) -> Cloud {
+/// Creates a cloud whose budgets are judged: one drain of a cluster and two of a group at once.
+fn with_budget(holds_lifecycle: bool) -> Cloud {
     let mut cloud = with(None);
     let budget = Budget {
         controller: "controller",
         cluster: "cluster",
+        group: "group",
         lifecycle: "lifecycle",
         exempt: ("origin", "spot"),
-        of_lifecycle,
-        of_others: Some(1),
+        holds_lifecycle,
+        over: ("retained", ("then", "leave")),
+        of_cluster: Some(1),
+        of_group: None,
+        of_service: None,
     };
     cloud.checkers.records(rules().with_budget(budget));
     cloud
@@ -300,9 +303,9 @@ fn drain_of(instance: &str, cluster: &str, phase: &str, version: u64, more: (&st
 }
 
 #[test]
-fn no_more_drains_of_a_kind_begin_in_a_cluster_than_its_budget_allows() {
-    let second = |cluster: &str, more: (&str, &str), of_lifecycle: Option<usize>| {
-        let mut cloud = with_budget(of_lifecycle);
+fn no_more_drains_begin_in_a_cluster_than_its_budget_allows() {
+    let second = |cluster: &str, more: (&str, &str), holds_lifecycle: bool| {
+        let mut cloud = with_budget(holds_lifecycle);
         for (instance, cluster) in [("i-1", "web"), ("i-2", cluster)] {
             ask(&mut cloud, "PutItem", &put(&drain_of(instance, cluster, "Pending", 1, more)));
             ask(&mut cloud, "PutItem", &put(&drain_of(instance, cluster, "Waiting", 2, more)));
@@ -310,14 +313,14 @@ fn no_more_drains_of_a_kind_begin_in_a_cluster_than_its_budget_allows() {
         broken(&cloud)
     };
     let asked = ("origin", "operator");
-    let too_many = vec!["more than the budget: i-2 1 of its kind go on in web already".to_owned()];
-    assert_eq!(second("web", asked, None), too_many);
-    assert!(second("batch", asked, None).is_empty(), "another cluster");
-    assert!(second("web", ("origin", "spot"), None).is_empty(), "waits for no turn");
-    assert!(second("web", ("lifecycle", "hook"), None).is_empty(), "any number");
-    assert_eq!(second("web", ("lifecycle", "hook"), Some(1)), too_many);
+    let too_many = vec!["more than the budget: i-2 1 go on in web already".to_owned()];
+    assert_eq!(second("web", asked, false), too_many);
+    assert!(second("batch", asked, false).is_empty(), "another cluster");
+    assert!(second("web", ("origin", "spot"), false).is_empty(), "waits for no turn");
+    assert!(second("web", ("lifecycle", "hook"), false).is_empty(), "is not held back");
+    assert_eq!(second("web", ("lifecycle", "hook"), true), too_many);
 
-    let mut cloud = with_budget(None);
+    let mut cloud = with_budget(false);
     for (instance, phase, version) in [
         ("i-1", "Pending", 1),
         ("i-1", "Completing", 2),
@@ -333,7 +336,7 @@ fn no_more_drains_of_a_kind_begin_in_a_cluster_than_its_budget_allows() {
 #[test]
 fn a_drain_that_is_paused_is_left_alone() {
     let stops_after = |seconds: u64, paused: bool| {
-        let mut cloud = with_budget(None);
+        let mut cloud = with_budget(false);
         cloud.checkers.allow_operator("i-1");
         let mut record = record("Waiting", 2, 1);
         ask(&mut cloud, "PutItem", &put(&record));
@@ -358,7 +361,7 @@ fn a_drain_that_is_paused_is_left_alone() {
 #[test]
 fn a_drain_is_opened_again_only_while_a_hook_of_ours_holds_its_instance() {
     let opens_again = |waits: bool, lifecycle: bool| {
-        let mut cloud = with_budget(None);
+        let mut cloud = with_budget(false);
         if waits {
             cloud.terminate("i-1", false).unwrap();
             cloud.advance(cloud.now() + SimTime::from_secs(10));

@@ -1,0 +1,132 @@
+//! Sizes of clusters, groups and services for the budgets, read when a drain in the queue needs
+//! them.
+
+use super::Shared;
+use crate::groups::GroupsView;
+use crate::log;
+use crate::quote::chain;
+use crate::scope::ScopeState;
+use ecs_drain_state::Mono;
+use ecs_drain_state::budget::{ServiceState, Sizes};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// The numbers that are known at this moment.
+pub(super) struct Known<'a> {
+    scope: &'a ScopeState,
+    now: Mono,
+    view: Option<Rc<GroupsView>>,
+    groups: OnceCell<BTreeMap<String, u32>>,
+}
+
+/// Returns the numbers that a scope knows. One that is missing or old is requested.
+pub(super) fn of(scope: &ScopeState, now: Mono) -> Known<'_> {
+    Known { scope, now, view: scope.groups.borrow().clone(), groups: OnceCell::new() }
+}
+
+impl Sizes for Known<'_> {
+    fn cluster(&self, cluster: &str) -> Option<u32> {
+        self.scope.sizes.cluster(cluster, self.now)
+    }
+
+    fn group(&self, group: &str) -> Option<u32> {
+        let view = self.view.as_ref()?;
+        let groups = self.groups.get_or_init(|| {
+            let mut groups = BTreeMap::new();
+            for member in view.members.values().filter(|member| !member.state.starts_with("Warmed"))
+            {
+                *groups.entry(member.group.clone()).or_default() += 1;
+            }
+            groups
+        });
+        groups.get(group).copied()
+    }
+
+    fn service(&self, cluster: &str, service: &str) -> Option<ServiceState> {
+        self.scope.sizes.service(cluster, service, self.now)
+    }
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        if self.scope.sizes.is_wanting() {
+            self.scope.bells.sizes.notify_one();
+        }
+    }
+}
+
+/// Reads the numbers that budgets have requested; never returns.
+pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
+    loop {
+        scope.bells.sizes.notified().await;
+        let (clusters, services) = scope.sizes.take_wanted();
+        for cluster in clusters {
+            read_cluster(shared, scope, &cluster).await;
+        }
+        for (cluster, names) in services {
+            read_services(shared, scope, &cluster, &names).await;
+        }
+        scope.fleet.freshen_all();
+    }
+}
+
+async fn read_cluster(shared: &Shared, scope: &ScopeState, cluster: &str) {
+    let read = scope.session.ecs.registered_container_instances(cluster).await;
+    match &read {
+        Ok(_) => {
+            if shared.health.repeats.works("size", cluster) {
+                log::scope!(info, scope, cluster, "Cluster size read again");
+            }
+        }
+        Err(error) => {
+            if shared.health.repeats.fails("size", cluster) {
+                log::scope!(
+                    error,
+                    scope,
+                    cluster,
+                    error = chain(error),
+                    "Cluster size not read; one drain runs at once"
+                );
+            }
+        }
+    }
+    scope.sizes.learn_cluster(cluster, shared.clock.mono(), read.ok());
+}
+
+/// Reads services. One that does not exist has no tasks to wait for.
+async fn read_services(shared: &Shared, scope: &ScopeState, cluster: &str, names: &[String]) {
+    let began = shared.clock.mono();
+    let described = match scope.session.ecs.service_states(cluster, names).await {
+        Ok(described) => {
+            if shared.health.repeats.works("services", cluster) {
+                log::scope!(info, scope, cluster, "Services read again");
+            }
+            described
+        }
+        Err(error) => {
+            if shared.health.repeats.fails("services", cluster) {
+                log::scope!(
+                    error,
+                    scope,
+                    cluster,
+                    error = chain(&error),
+                    "Services not read; drains that depend on their state wait"
+                );
+            }
+            let now = shared.clock.mono();
+            names.iter().for_each(|name| scope.sizes.learn_service(cluster, name, now, None));
+            return;
+        }
+    };
+    for name in names {
+        let found = described.found.iter().find(|view| view.name == *name).map(|view| {
+            let facts = &view.facts;
+            let deploys = facts.rollout.in_progress;
+            ServiceState { desired: facts.desired, running: facts.running, deploys }
+        });
+        let gone = ServiceState { desired: 0, running: 0, deploys: false };
+        let missing = described.missing.contains(name).then_some(gone);
+        scope.sizes.learn_service(cluster, name, began, found.or(missing));
+    }
+}

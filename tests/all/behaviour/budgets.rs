@@ -1,0 +1,96 @@
+//! Drains that wait until a budget has room, or until a service is steady.
+
+use super::{api, terminate, told, until_ended};
+use crate::harness::{Scenario, record, seconds};
+use crate::scenarios::{A, B, C, PLAIN, cluster};
+use crate::story::until;
+use aws_simulator::spec::ServiceSpec;
+use aws_simulator::{Cloud, Simulator};
+use ecs_drain::store::Store;
+use ecs_drain_state::{Outcome, Phase, Record};
+
+/// Adds A, B and C with a task of the service each.
+fn three(cloud: &mut Cloud) {
+    cluster(cloud, &[A, B, C]);
+    cloud.add_service(&api(3));
+}
+
+/// Waits until B's drain is queued; returns its record.
+async fn until_queued(simulator: &Simulator, store: &Store, of: &str) -> Record {
+    until(simulator, "WaitsForTurn", async || {
+        record(store, of).await.is_some_and(|r| r.shown.why == "WaitsForTurn")
+    })
+    .await;
+    record(store, of).await.unwrap()
+}
+
+/// Waits until both drains have ended; B's began after A's had moved its tasks.
+async fn one_after_the_other(simulator: &Simulator, store: &Store) {
+    let first = until_ended(simulator, store, Outcome::Drained).await;
+    until(simulator, "both", async || record(store, B).await.is_some_and(|r| r.is_done())).await;
+    let second = record(store, B).await.unwrap();
+    assert_eq!(second.outcome(), Some(Outcome::Drained));
+    let at = |record: &Record, phase| {
+        record.history.iter().find(|event| event.phase == phase).unwrap().at
+    };
+    let moved = at(&first, Phase::Verifying);
+    let begun = at(&second, Phase::Deregistering);
+    assert!(begun >= moved, "{:#?}", second.history);
+}
+
+#[test]
+fn a_budget_of_a_group_makes_its_second_instance_wait() {
+    let scenario = Scenario {
+        config: "[policy]\nmax_concurrent = 5\nmax_concurrent_group = 1\nhold_lifecycle = true\n",
+        world: three,
+        begin: |cloud| terminate(cloud, &[A, B]),
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        let queued = until_queued(&simulator, &store, B).await.shown.message;
+        assert_eq!(
+            queued,
+            "queued for group web-group: 1 of 1 allowed drains are running; next in line"
+        );
+        one_after_the_other(&simulator, &store).await;
+    });
+}
+
+#[test]
+fn a_budget_of_services_lets_so_many_tasks_of_each_drain() {
+    let scenario = Scenario {
+        config: "[policy]\nmax_concurrent = 5\nmax_concurrent_service = 1\nhold_lifecycle = true\n",
+        world: three,
+        begin: |cloud| terminate(cloud, &[A, B]),
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        let queued = until_queued(&simulator, &store, B).await.shown.message;
+        assert_eq!(
+            queued,
+            "queued for service api: 1 tasks may drain at once (draining: 1, here: 1); next in line"
+        );
+        one_after_the_other(&simulator, &store).await;
+    });
+}
+
+/// There is room for two of its three tasks.
+#[test]
+fn a_drain_waits_until_its_services_are_steady() {
+    let scenario = Scenario {
+        config: "[policy]\nrequire_steady = true\nhold_lifecycle = true\n",
+        world: |cloud| {
+            cluster(cloud, &[A, B]);
+            let service = ServiceSpec::replica("web", "api", 3).size(3000, 128);
+            cloud.add_service(&service.times(seconds(5), seconds(5)));
+        },
+        begin: |cloud| terminate(cloud, &[A]),
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        let queued = until_queued(&simulator, &store, A).await.shown.message;
+        assert_eq!(queued, "queued for service api: 2 of its 3 tasks run");
+        simulator.with(|cloud| cloud.set_service_desired("web", "api", 1));
+        until_ended(&simulator, &store, Outcome::Drained).await;
+    });
+}
