@@ -130,12 +130,7 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
 
 /// Returns a drain's place in the queue. The budgets are counted once for all drains of a round,
 /// and only if one of its drains has to wait for them. Facts and records stay the same in a round.
-fn turn(
-    scope: &ScopeState,
-    key: &str,
-    budgets: &mut Option<Budgets>,
-    now: Now,
-) -> Option<Turn> {
+fn turn(scope: &ScopeState, key: &str, budgets: &mut Option<Budgets>, now: Now) -> Option<Turn> {
     fn part(slot: &Slot) -> Part<'_> {
         let Slot { drain, policy, begins, committing, .. } = slot;
         let begins = *begins && *committing;

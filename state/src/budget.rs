@@ -125,7 +125,12 @@ impl Budgets {
         let mut queue = Vec::new();
         for part in parts {
             if part.waits() {
-                queue.push((part.record.ends_at(), part.record.created_at, part.record.key(), part));
+                queue.push((
+                    part.record.ends_at(),
+                    part.record.created_at,
+                    part.record.key(),
+                    part,
+                ));
             } else if part.goes_on() {
                 counts.take(&part.load(of_services));
                 if of_services && part.is_uncounted() {
@@ -133,7 +138,9 @@ impl Budgets {
                 }
             }
         }
-        queue.sort_unstable_by(|one, other| (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2)));
+        queue.sort_unstable_by(|one, other| {
+            (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2))
+        });
         let mut kept = BTreeSet::new();
         let mut turns = BTreeMap::new();
         for (_, _, key, part) in queue {
@@ -270,10 +277,7 @@ struct Load<'a> {
 
 /// Counts the tasks of replica services on the drain's container instances, by the names of cluster
 /// and service. ECS moves no other tasks.
-pub(crate) fn tasks<'a>(
-    record: &'a Record,
-    facts: &'a Facts,
-) -> BTreeMap<(&'a str, &'a str), u32> {
+pub(crate) fn tasks<'a>(record: &'a Record, facts: &'a Facts) -> BTreeMap<(&'a str, &'a str), u32> {
     let mut tasks = BTreeMap::new();
     for (_, task) in facts.tasks_there() {
         let Some((_, sight)) = &task.sight else { continue };
@@ -291,9 +295,7 @@ pub(crate) fn tasks<'a>(
 /// Returns the limit for instances of a cluster, a group's, or tasks of a service, if there is one.
 fn limit(policy: &Policy, place: Place<'_>, sizes: &impl Sizes) -> Option<u32> {
     let (budget, size): (_, &dyn Fn() -> Option<u32>) = match place {
-        Place::Cluster(cluster) => {
-            (Some(policy.max_concurrent), &move || sizes.cluster(cluster?))
-        }
+        Place::Cluster(cluster) => (Some(policy.max_concurrent), &move || sizes.cluster(cluster?)),
         Place::Group(group) => (policy.max_concurrent_group, &move || sizes.group(group)),
         Place::Service(cluster, service) => (policy.max_concurrent_service, &move || {
             sizes.service(cluster, service).map(|state| state.desired)

@@ -266,7 +266,8 @@ fn operators_drains_keep_to_the_budget_and_say_so() {
         .await;
         assert!(most <= 1, "{most} went on at once");
         assert!(
-            said.iter().any(|m| m.contains("queued for cluster web: 1 of 1 allowed drains are running")),
+            said.iter()
+                .any(|m| m.contains("queued for cluster web: 1 of 1 allowed drains are running")),
             "{:?}",
             said.last()
         );

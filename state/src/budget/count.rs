@@ -74,7 +74,8 @@ impl<'a> Counts<'a> {
     ) -> Vec<(Place<'a>, u32)> {
         let full = |(place, n): (Place<'a>, u32)| {
             let limit = limit(policy, place, sizes)?;
-            let Count { taken, kept, waiting } = self.places.get(&place).copied().unwrap_or_default();
+            let Count { taken, kept, waiting } =
+                self.places.get(&place).copied().unwrap_or_default();
             let used = taken.saturating_add(kept);
             // A drain with more tasks than the limit could never begin, so it may do so alone.
             let room = used == 0 || used.saturating_add(n) <= limit;

@@ -169,8 +169,7 @@ fn show(turn: Turn) -> String {
 fn turns(policy: &Policy, sizes: &Given, words: &str) -> String {
     let drains = drains(policy, words);
     let budgets = Budgets::of(parts(&drains), sizes, NOW);
-    let told: Vec<_> =
-        drains.iter().map(|drain| show(budgets.turn(&drain.record.key()))).collect();
+    let told: Vec<_> = drains.iter().map(|drain| show(budgets.turn(&drain.record.key()))).collect();
     told.join(" ")
 }
 
@@ -330,9 +329,15 @@ fn a_service_has_a_number_of_tasks_that_drain() {
             ),
             ("operator:Waiting+shop*2 operator:Pending+shop*2", "now shop:2/3+0"),
             // Another service, and the same name in another cluster.
-            ("operator:Waiting+shop*3 operator:Pending+api operator:Pending@dev+shop", "now now now"),
+            (
+                "operator:Waiting+shop*3 operator:Pending+api operator:Pending@dev+shop",
+                "now now now",
+            ),
             // No later drain takes the room that an earlier one waits for.
-            ("hook:Waiting+shop*2 operator:Pending+shop*2 operator:Pending+shop", "now shop:2/3+0 shop:2/3+1"),
+            (
+                "hook:Waiting+shop*2 operator:Pending+shop*2 operator:Pending+shop",
+                "now shop:2/3+0 shop:2/3+1",
+            ),
             // An instance with more tasks than the limit drains alone.
             ("operator:Pending+shop*9 operator:Pending+shop", "now shop:9/3+0"),
             ("operator:Waiting+shop operator:Pending+shop*9", "now shop:1/3+0"),
@@ -381,8 +386,7 @@ fn a_service_must_be_steady() {
         let services = BTreeMap::from([("shop".to_owned(), state)]);
         Given { services, ..Given::default() }
     };
-    let state =
-        |running, deploys| given(Some(ServiceState { desired: 10, running, deploys }));
+    let state = |running, deploys| given(Some(ServiceState { desired: 10, running, deploys }));
     // A drain that waits for this lets others pass.
     let all = "operator:Pending+shop operator:Pending+api operator:Pending+api";
     for (sizes, told) in [

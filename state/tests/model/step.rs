@@ -9,8 +9,8 @@ use crate::world::{Act, LONG_AGO, Member, World};
 use ecs_drain_state::budget::{Budgets, Part, ServiceState, Sizes};
 use ecs_drain_state::request::{Applied, Circumstances, apply};
 use ecs_drain_state::{
-    Action, ActionResult, CompletionAnswer, Concurrency, Context, Facts, GroupSight, Kind, LifecycleState,
-    Outcome, Phase, Record, Request, Then, What, after_completion,
+    Action, ActionResult, CompletionAnswer, Concurrency, Context, Facts, GroupSight, Kind,
+    LifecycleState, Outcome, Phase, Record, Request, Then, What, after_completion,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};

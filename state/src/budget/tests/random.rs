@@ -110,7 +110,8 @@ fn play(chance: &mut Chance, policy: &Policy, mut drains: Vec<Drain>, what: &str
     loop {
         let budgets = Budgets::of(parts(&drains), &sizes, NOW);
         let pending = are_in(&drains, Phase::Pending);
-        let may = pending.into_iter().filter(|n| budgets.turn(&drains[*n].record.key()) == Turn::Now);
+        let may =
+            pending.into_iter().filter(|n| budgets.turn(&drains[*n].record.key()) == Turn::Now);
         let may: Vec<(usize, bool)> =
             may.map(|n| (n, parts(&drains[n..=n]).all(|part| part.waits()))).collect();
         for (n, _) in &may {
