@@ -30,13 +30,16 @@ pub enum Wanted {
     Service(String, String),
 }
 
+/// Time of the next read, and the last answer with the time of its read.
+type Known = (Mono, Option<(Mono, ServiceState)>);
+
 /// Answers, and the numbers that must be read.
 #[derive(Debug, Default)]
 pub struct Sizes {
     /// Number of container instances of each cluster, and the time of the next read.
     clusters: RefCell<BTreeMap<String, (Mono, Option<u32>)>>,
-    /// State of each service with the time of its read, and the time of the next read.
-    services: RefCell<BTreeMap<Service, (Mono, Option<(Mono, ServiceState)>)>>,
+    /// State of each service.
+    services: RefCell<BTreeMap<Service, Known>>,
     wanted: RefCell<BTreeSet<Wanted>>,
 }
 

@@ -203,7 +203,7 @@ fn facts_that_are_missing_are_no_promise() {
     without(|facts| api(facts).need = None, "RoomUnknown");
     without(|facts| api(facts).running = 1, "Unsettled");
     without(|facts| api(facts).rollout.in_progress = true, "InDeployment");
-    without(|facts| drop(of(facts).unhealthy.insert("api".to_owned(), 1)), "Unhealthy");
+    without(|facts| of(facts).unhealthy.extend([("api".to_owned(), 1)]), "Unhealthy");
     without(
         |facts| facts.leaving[0].tasks.as_mut().unwrap()[0].protection = Protection::Unknown,
         "ProtectionUnread",
@@ -213,7 +213,7 @@ fn facts_that_are_missing_are_no_promise() {
         "Unreadable",
     );
     without(
-        |facts| drop(facts.leaving[0].unread_balancers.insert("target group web".to_owned())),
+        |facts| facts.leaving[0].unread_balancers.extend(["target group web".to_owned()]),
         "TargetsUnread",
     );
     let blind = |facts: &mut Snapshot| {
