@@ -6,6 +6,7 @@
 //! needs, and `act` sends its actions. Each has a queue here, so that none has to search ten
 //! thousand drains for the next one.
 
+mod policies;
 mod reads;
 mod todo;
 
@@ -16,6 +17,7 @@ use ecs_drain_state::sight::id;
 use ecs_drain_state::{
     Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record,
 };
+use policies::{Rulebook, Ruling};
 use reads::{Around, Queues, Reads, Wanted};
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +43,8 @@ pub struct Slot {
     pub drain: Drain,
     /// Policy for the drain.
     pub policy: Policy,
+    /// Tags of its group that do not count; `None` if the tags were not read.
+    pub bad_tags: Option<Rc<[String]>>,
     /// Actions that were decided and saved and must be sent, once each.
     pub actions: Vec<Action>,
     /// True while a mutating call for it is under way.
@@ -86,7 +90,7 @@ pub enum Choice {
 
 /// The drains of one account and region.
 pub struct Fleet {
-    policies: Policies,
+    rulebook: Rulebook,
     slots: RefCell<Slots>,
     /// Number of drains in each cluster.
     clusters: RefCell<BTreeMap<String, u32>>,
@@ -110,7 +114,7 @@ impl Fleet {
     /// Creates a fleet without drains.
     pub fn new(policies: Policies) -> Fleet {
         Fleet {
-            policies,
+            rulebook: Rulebook::new(policies),
             slots: RefCell::default(),
             clusters: RefCell::default(),
             on: RefCell::default(),
@@ -147,7 +151,7 @@ impl Fleet {
     /// than the known one, for example from a read that overlapped a write, changes nothing.
     pub fn learn(&self, record: Record, now: Mono) {
         let key = record.key();
-        let policy = self.policies.for_drain(record.cluster.as_deref(), record.group());
+        let ruling = self.rulebook.ruling(record.cluster.as_deref(), record.group());
         {
             let mut slots = self.slots.borrow_mut();
             match slots.get_mut(&key) {
@@ -167,11 +171,12 @@ impl Fleet {
                     }
                     slot.unwritten = (0, Mono::START);
                     slot.drain.take(record, now);
-                    (slot.policy, slot.known_at) = (policy, now);
+                    (slot.policy, slot.bad_tags) = (ruling.policy, ruling.bad_tags);
+                    slot.known_at = now;
                 }
                 None => {
                     self.comes(&record);
-                    slots.insert(key.clone(), Box::new(Slot::new(record, policy, now)));
+                    slots.insert(key.clone(), Box::new(Slot::new(record, ruling, now)));
                 }
             }
             if let Some(slot) = slots.get(&key) {
@@ -487,12 +492,13 @@ impl Slot {
         self.committing || self.acting || now < self.unwritten.1
     }
 
-    fn new(record: Record, policy: Policy, now: Mono) -> Slot {
+    fn new(record: Record, ruling: Ruling, now: Mono) -> Slot {
         Slot {
             key: record.key().into(),
             why: record.shown.why.clone(),
             drain: Drain::new(record, now),
-            policy,
+            policy: ruling.policy,
+            bad_tags: ruling.bad_tags,
             actions: Vec::new(),
             acting: false,
             committing: false,

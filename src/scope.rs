@@ -302,6 +302,30 @@ impl ScopeState {
         })
     }
 
+    /// Takes over a read of the groups, and their tags. Returns the read before it.
+    pub fn take_groups(&self, view: &Rc<GroupsView>) -> Option<Rc<GroupsView>> {
+        let tags = view.groups.iter().map(|(name, info)| (name, &info.tags));
+        for (group, bad) in self.fleet.take_tags(tags, &self.config.groups.tags, view.read.ended) {
+            // Groups that are none of this controller's may have tags of another one.
+            let selected = view
+                .groups
+                .get(&group)
+                .is_some_and(|info| self.config.groups.selects(&group, &info.tags));
+            if bad.is_empty() {
+                log::scope!(info, self, group, "Tags of the group all count again");
+            } else if selected {
+                log::scope!(
+                    warn,
+                    self,
+                    group,
+                    tags = bad.join("; "),
+                    "Tags of the group do not count"
+                );
+            }
+        }
+        self.groups.borrow_mut().replace(view.clone())
+    }
+
     /// Returns the ecs-drain hooks of a group: terminating ones whose exact name is configured.
     pub fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
         let Some(info) = view.groups.get(group) else { return OurHooks::Unknown };

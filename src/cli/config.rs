@@ -64,6 +64,10 @@ pub fn summary(config: &Config) -> String {
     if !closed.is_empty() {
         lines.push(format!("closed windows: {}", closed.join(", ")));
     }
+    let tagged: Vec<&str> = config.policies.tagged().iter().copied().collect();
+    if !tagged.is_empty() {
+        lines.push(format!("tags of groups may set {}", tagged.join(", ")));
+    }
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 

@@ -133,6 +133,9 @@ impl Sheet {
             self.line("STUCK", format!("no progress since {}", at(since)));
         }
         self.line(if record.is_done() { "Ended" } else { "Status" }, status(record));
+        for tag in &record.shown.bad_tags {
+            self.line("Tag ignored", tag);
+        }
         self.orders(record, now);
         if let Some(error) = &record.last_error {
             let tried = if record.attempts > 0 {

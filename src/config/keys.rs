@@ -176,6 +176,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "tags",
+        kind: Kind::Table("`[tags]`"),
+        default: "",
+        meaning: "Settings that tags of AWS resources may change.",
+    },
+    Key {
+        section: "",
         name: "override",
         kind: Kind::Table("`[[override]]`, once for each"),
         default: "",
@@ -291,6 +298,14 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text("external id"),
         default: "",
         meaning: "The external id that the role's trust policy requires.",
+    },
+    Key {
+        section: "tags",
+        name: "groups",
+        kind: Kind::Names("keys of `[policy]`, or `\"*\"` for all"),
+        default: "[]",
+        meaning: "Keys that the tags of an Auto Scaling group may set for its drains, such as \
+                  `[\"deadline\", \"stuck_after\"]`. Whoever may tag a group may then set them.",
     },
     Key {
         section: "override",
@@ -581,6 +596,7 @@ pub const fn heading(section: &str) -> &str {
         b"table" => "[table]",
         b"poll" => "[poll]",
         b"policy" => "[policy]",
+        b"tags" => "[tags]",
         b"scope.groups" => "[scope.groups]",
         b"scope.role" => "[scope.role]",
         _ => section,

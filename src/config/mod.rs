@@ -17,6 +17,7 @@
 //! | [`scope`] | accounts, regions, clusters, groups and hooks that the controller works in |
 //! | [`policies`] | the rules for a drain, by cluster and group |
 //! | [`closed`] | recurring times in which drains do not begin |
+//! | [`tags`] | the same rules in the tags of a group |
 //!
 //! Nothing here reaches AWS. The users of a configuration find out whether a table, a role or a
 //! hook exists.
@@ -31,6 +32,7 @@ pub mod policies;
 pub mod reader;
 pub mod scope;
 pub mod span;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +40,7 @@ pub use error::{ConfigError, Problem};
 pub use pattern::Patterns;
 pub use policies::{Override, Policies};
 pub use scope::{Groups, Role, Scope};
+pub use tags::GroupTags;
 
 use error::Problems;
 use reader::Fields;

@@ -6,10 +6,12 @@ use crate::config::keys;
 use crate::config::pattern::Patterns;
 use crate::config::reader::{Fields, Node};
 use crate::config::scope::patterns;
+use crate::config::tags;
 use ecs_drain_state::{
     AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance,
     StandaloneTasks, Strategy,
 };
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Policies for all drains.
@@ -18,6 +20,8 @@ pub struct Policies {
     default: Policy,
     overrides: Vec<Override>,
     closed: Vec<Closed>,
+    /// Keys that tags of groups may set.
+    tagged: BTreeSet<&'static str>,
 }
 
 /// Policy for some clusters or groups.
@@ -32,7 +36,7 @@ pub struct Override {
 
 /// Keys that one section gives. The others keep the values of the sections before.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Rules {
+pub(super) struct Rules {
     strategy: Option<Strategy>,
     daemon_tasks: Option<DaemonTasks>,
     standalone_tasks: Option<StandaloneTasks>,
@@ -78,9 +82,15 @@ impl Policies {
         self.closed.iter().map(Closed::name)
     }
 
+    /// Returns the keys that tags of groups may set.
+    pub fn tagged(&self) -> &BTreeSet<&'static str> {
+        &self.tagged
+    }
+
     /// Returns whether any policy acts on rebalance recommendations.
     pub fn act_on_rebalance(&self) -> bool {
         self.anywhere(
+            "rebalance",
             self.default.rebalance,
             |rules| rules.rebalance,
             |rebalance| *rebalance != Rebalance::Ignore,
@@ -90,6 +100,7 @@ impl Policies {
     /// Returns whether any policy ends a rebalance recommendation with a termination.
     pub fn terminate(&self) -> bool {
         self.anywhere(
+            "rebalance",
             self.default.rebalance,
             |rules| rules.rebalance,
             |rebalance| *rebalance == Rebalance::Terminate,
@@ -99,6 +110,7 @@ impl Policies {
     /// Returns whether any policy deregisters container instances.
     pub fn deregister(&self) -> bool {
         self.anywhere(
+            "strategy",
             self.default.strategy,
             |rules| rules.strategy,
             |strategy| *strategy == Strategy::Deregister,
@@ -109,28 +121,29 @@ impl Policies {
     pub fn stop_standalone_tasks(&self) -> bool {
         let default = self.default.standalone_tasks;
         self.anywhere(
+            "standalone_tasks",
             default,
             |rules| rules.standalone_tasks,
             |tasks| *tasks != StandaloneTasks::Wait,
         )
     }
 
-    /// Returns whether a value holds in the default or in any override.
+    /// Returns whether a value of the key holds in the default or in any override, or may hold
+    /// because tags may set the key.
     fn anywhere<T>(
         &self,
+        key: &str,
         default: T,
         given: fn(&Rules) -> Option<T>,
         is_so: fn(&T) -> bool,
     ) -> bool {
-        self.overrides
-            .iter()
-            .filter_map(|other| given(&other.rules))
-            .chain([default])
-            .any(|rule| is_so(&rule))
+        let tagged = self.tagged.contains(key);
+        let mut rules = self.overrides.iter().filter_map(|other| given(&other.rules));
+        tagged || rules.any(|rule| is_so(&rule)) || is_so(&default)
     }
 
     /// Returns the policy for a drain of an instance in this cluster and this Auto Scaling group
-    /// (`None`: in none).
+    /// (`None`: in none), without the tags of the group.
     pub fn for_drain(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
         let mut policy = self.default.clone();
         for other in self.overrides.iter().filter(|other| other.is_for(cluster, group)) {
@@ -154,7 +167,7 @@ impl Override {
 }
 
 impl Rules {
-    fn apply(&self, policy: &mut Policy) {
+    pub(super) fn apply(&self, policy: &mut Policy) {
         fn set<T: Clone>(to: &mut T, from: &Option<T>) {
             if let Some(value) = from {
                 to.clone_from(value);
@@ -211,11 +224,13 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Policies {
         overrides.push(Override { clusters, groups, rules: rules.clone() });
         sections.push((fields, rules));
     }
-    check_deadlines(&sections, problems);
-    Policies { default, overrides, closed: closed::read_all(root, problems) }
+    let tagged = tags::read_listed(root, problems);
+    check_deadlines(&sections, tagged.contains("deadline"), problems);
+    Policies { default, overrides, closed: closed::read_all(root, problems), tagged }
 }
 
-fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
+/// Reads the keys of one section, or of a tag.
+pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
     let mut span =
         |name: &str, limits| fields.get(name).and_then(|node| node.span(limits, problems));
     let rules = Rules {
@@ -306,10 +321,14 @@ fn standalone_tasks(node: &Node<'_>, problems: &mut Problems) -> Option<Standalo
         let after = fields.require("stop_after", problems)?.span(&keys::STOP_AFTER, problems)?;
         return Some(StandaloneTasks::StopAfter(after));
     }
-    match node.string(problems)? {
-        "wait" => Some(StandaloneTasks::Wait),
-        _ => {
+    match (node.string(problems)?, node.is_tag()) {
+        ("wait", _) => Some(StandaloneTasks::Wait),
+        (_, false) => {
             node.refuse("it must be \"wait\" or { stop_after = \"10m\" }", problems);
+            None
+        }
+        (_, true) => {
+            node.refuse("it must be wait, or stop-after=10m with a duration", problems);
             None
         }
     }
@@ -323,9 +342,10 @@ fn deadline(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Duration>
 }
 
 /// Refuses `at_deadline` if no deadline can apply to it: it would have no effect.
-fn check_deadlines(sections: &[(Fields<'_>, Rules)], problems: &mut Problems) {
-    // An override may give one of the two keys and leave the other to another section.
-    let somewhere = sections.iter().any(|(_, rules)| matches!(rules.deadline, Some(Some(_))));
+fn check_deadlines(sections: &[(Fields<'_>, Rules)], tagged: bool, problems: &mut Problems) {
+    // An override may give one of the two keys and leave the other to another section, or a tag.
+    let somewhere =
+        tagged || sections.iter().any(|(_, rules)| matches!(rules.deadline, Some(Some(_))));
     for (fields, rules) in sections {
         let here = match rules.deadline {
             Some(given) => given.is_some(),

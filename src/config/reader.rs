@@ -4,10 +4,14 @@
 use crate::config::error::{Problems, nearest};
 use crate::config::keys;
 use crate::config::span::{self, Limits};
+use crate::quote::shown;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// Length to which the value of a tag is cut in a message.
+const TAG_SHOWN: usize = 60;
 
 /// A file that is valid TOML, not validated further.
 #[derive(Debug)]
@@ -37,9 +41,31 @@ pub struct Fields<'t> {
     /// Name of the table in messages, such as `policy` or `scope 2`.
     path: String,
     place: Range<usize>,
+    /// True if it is a tag, whose value is always text.
+    is_tag: bool,
 }
 
 impl<'t> Fields<'t> {
+    /// Creates the table of one tag. `key=value` stands for a table, where the key has one.
+    pub fn table_of_tag<'v>(key: &'v str, value: &'v str) -> DeTable<'v> {
+        let entry = |key: String, value| {
+            DeTable::from_iter([(Spanned::new(0..0, key.into()), Spanned::new(0..0, value))])
+        };
+        let text = |value: &'v str| DeValue::String(value.into());
+        let has_table = keys::names(&format!("policy.{key}")).next().is_some();
+        match value.split_once('=').filter(|_| has_table) {
+            Some((inner, value)) => {
+                entry(key.to_owned(), DeValue::Table(entry(inner.replace('-', "_"), text(value))))
+            }
+            None => entry(key.to_owned(), text(value)),
+        }
+    }
+
+    /// Returns the keys of a tag's table. `prefix` begins its name in messages.
+    pub fn of_tag(table: &'t DeTable<'t>, prefix: &str) -> Fields<'t> {
+        Fields { table, path: prefix.to_owned(), place: 0..0, is_tag: true }
+    }
+
     /// Opens a table of the section. Reports a key that does not belong there.
     fn open(
         table: &'t DeTable<'t>,
@@ -54,7 +80,7 @@ impl<'t> Fields<'t> {
                 problems.at(&key.span(), unknown(name, section));
             }
         }
-        Fields { table, path: path.to_owned(), place }
+        Fields { table, path: path.to_owned(), place, is_tag: false }
     }
 
     /// Returns the place of the table.
@@ -70,7 +96,7 @@ impl<'t> Fields<'t> {
     /// Returns the value of a key, if it is there.
     pub fn get(&self, name: &str) -> Option<Node<'t>> {
         let (_, value) = self.table.iter().find(|(key, _)| key.get_ref() == name)?;
-        Some(Node { value, path: self.join(name) })
+        Some(Node { value, path: self.join(name), is_tag: self.is_tag })
     }
 
     /// Returns the value of a required key.
@@ -107,16 +133,23 @@ impl<'t> Fields<'t> {
             );
             return Vec::new();
         };
-        let nodes = array
-            .iter()
-            .enumerate()
-            .map(|(i, value)| Node { value, path: format!("{name} {}", i + 1) });
+        let nodes = array.iter().enumerate().map(|(i, value)| Node {
+            value,
+            path: format!("{name} {}", i + 1),
+            is_tag: false,
+        });
         nodes.filter_map(|node| node.fields(section, problems)).collect()
     }
 
     /// Returns the name of a key of this table in messages.
     fn join(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else if self.is_tag && self.path.ends_with(':') {
+            format!("{}{}", self.path, name.replace('_', "-"))
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 }
 
@@ -142,6 +175,7 @@ fn unknown(name: &str, section: &'static str) -> String {
 pub struct Node<'t> {
     value: &'t Spanned<DeValue<'t>>,
     path: String,
+    is_tag: bool,
 }
 
 impl<'t> Node<'t> {
@@ -154,7 +188,7 @@ impl<'t> Node<'t> {
     pub fn refuse(&self, allowed: &str, problems: &mut Problems) {
         problems.at(
             &self.place(),
-            format!("{} is {}: {allowed}", self.path, found(self.value.get_ref())),
+            format!("{} is {}: {allowed}", self.path, found(self.value.get_ref(), self.is_tag)),
         );
     }
 
@@ -193,10 +227,16 @@ impl<'t> Node<'t> {
         self.word() == Some(word)
     }
 
+    /// Returns whether it is the value of a tag, which is always text.
+    pub fn is_tag(&self) -> bool {
+        self.is_tag
+    }
+
     /// Returns the number, if it is a whole one that is not negative.
     pub fn number(&self) -> Option<u32> {
         match self.value.get_ref() {
             DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(text) if self.is_tag => text.parse().ok(),
             DeValue::String(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -208,7 +248,10 @@ impl<'t> Node<'t> {
 
     /// Reads `true` or `false`.
     pub fn flag(&self, problems: &mut Problems) -> Option<bool> {
-        let flag = self.value.get_ref().as_bool();
+        let flag = match self.word().filter(|_| self.is_tag) {
+            Some(text) => text.parse().ok(),
+            None => self.value.get_ref().as_bool(),
+        };
         if flag.is_none() {
             self.refuse("it must be true or false, without quotes", problems);
         }
@@ -262,7 +305,11 @@ impl<'t> Node<'t> {
         Some(
             array
                 .iter()
-                .map(|value| Node { value, path: format!("an entry of {}", self.path) })
+                .map(|value| Node {
+                    value,
+                    path: format!("an entry of {}", self.path),
+                    is_tag: false,
+                })
                 .collect(),
         )
     }
@@ -283,7 +330,9 @@ impl<'t> Node<'t> {
         if table.is_none() {
             self.refuse("it must be a table", problems);
         }
-        table.map(|table| Fields::open(table, section, &self.path, self.place(), problems))
+        let opened =
+            table.map(|table| Fields::open(table, section, &self.path, self.place(), problems));
+        opened.map(|fields| Fields { is_tag: self.is_tag, ..fields })
     }
 
     /// Reads a table whose keys are the operator's own.
@@ -297,7 +346,7 @@ impl<'t> Node<'t> {
             .map(|(key, value)| {
                 let name = key.get_ref().to_string();
                 let path = format!("{}.{}", self.path, written(&name));
-                (name, Node { value, path })
+                (name, Node { value, path, is_tag: false })
             })
             .collect()
     }
@@ -310,9 +359,10 @@ fn written(name: &str) -> String {
     if bare { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// Describes the value in words.
-fn found(value: &DeValue<'_>) -> String {
+/// Describes the value in words. The text of a tag is cut.
+fn found(value: &DeValue<'_>, is_tag: bool) -> String {
     match value {
+        DeValue::String(text) if is_tag => format!("{:?}", shown(text, TAG_SHOWN)),
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.as_str().to_owned(),
         DeValue::Float(number) => number.as_str().to_owned(),

@@ -361,7 +361,7 @@ async fn one<'m>(
     container_instances: Vec<ContainerInstance>,
 ) -> Option<&'m Message> {
     let (instance, origin) = (&warning.instance_id, warning.origin.name());
-    let policy = policy(shared, scope, instance, &container_instances);
+    let policy = policy(scope, instance, &container_instances)?;
     let then = match (warning.origin, policy.rebalance) {
         (Origin::Rebalance, Rebalance::Ignore) => return Some(warning.message),
         (Origin::Rebalance, Rebalance::Terminate) => Then::Terminate,
@@ -397,13 +397,13 @@ async fn one<'m>(
     }
 }
 
-fn policy(
-    shared: &Shared,
-    scope: &ScopeState,
-    instance: &str,
-    found: &[ContainerInstance],
-) -> Policy {
+/// Returns the policy for a drain of the instance; `None` if tags may change it that were not read
+/// yet.
+fn policy(scope: &ScopeState, instance: &str, found: &[ContainerInstance]) -> Option<Policy> {
+    if !scope.fleet.knows_policies() {
+        return None;
+    }
     let groups = scope.groups.borrow();
     let group = groups.as_ref().and_then(|view| Some(view.members.get(instance)?.group.clone()));
-    shared.config.policies.for_drain(found.first().map(|c| c.cluster.as_str()), group.as_deref())
+    Some(scope.fleet.policy(found.first().map(|c| c.cluster.as_str()), group.as_deref()))
 }

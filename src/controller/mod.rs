@@ -344,7 +344,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
         let mut is_early = false;
         let early = |view: Rc<GroupsView>| {
             is_early = true;
-            let before = scope.groups.borrow_mut().replace(view);
+            let before = scope.take_groups(&view);
             *scope.previous.borrow_mut() = before;
             scope.health.looked_at_groups(&scope.prefix(), true);
             scope.bells.hold.notify_one();
@@ -366,7 +366,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                     view.members.contains_key(id) || scope.phases.borrow().contains_key(id)
                 });
                 caches.prune(shared.clock.mono());
-                let before = scope.groups.borrow_mut().replace(view.clone());
+                let before = scope.take_groups(&view);
                 // If `early` has run, it has already kept the view before this read.
                 if !is_early {
                     *scope.previous.borrow_mut() = before;

@@ -122,8 +122,7 @@ async fn one_alone(
             true,
         ));
     }
-    let policy =
-        record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
+    let policy = record.as_ref().map(|r| scope.fleet.policy(r.cluster.as_deref(), r.group()));
     let margin = margin(&policy.unwrap_or_else(|| shared.config.policies.default_policy().clone()));
     let paused = record.as_ref().and_then(|record| scope.paused_on(record));
     match apply(request, record.as_ref(), &Circumstances { margin, paused: paused.as_deref(), now })

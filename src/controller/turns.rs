@@ -112,6 +112,9 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
     // One moment for all: a window that ends in between would let more drains begin than may.
     let now = shared.clock.both();
     for key in keys {
+        if waits_for_tags(scope, key) {
+            continue;
+        }
         let Some(turn) = turn(scope, key, &mut budgets, now) else { continue };
         let Some(decision) = decide_one(scope, key, turn, now) else { continue };
         if decision.save {
@@ -126,6 +129,14 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
         }
     }
     commits
+}
+
+/// Returns whether the tags that a drain's policy depends on were not read yet. The first read of
+/// the groups decides every drain. An operator's force asks for no policy.
+fn waits_for_tags(scope: &ScopeState, key: &str) -> bool {
+    let forced = |record: &Record| record.orders.force.is_some();
+    !scope.fleet.knows_policies()
+        && !scope.fleet.with(key, |slot| forced(&slot.drain.record)).unwrap_or_default()
 }
 
 /// Returns a drain's place in the queue. The budgets are counted once for all drains of a round,
@@ -162,7 +173,8 @@ fn decide_one(scope: &ScopeState, key: &str, turn: Turn, now: Now) -> Option<Dec
         let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
         slot.stuck = is_stuck(record, standing, &slot.policy) && paused.is_none();
         let stuck = slot.stuck.then_some(standing);
-        let context = Context { turn, paused: paused.as_deref(), causes, stuck };
+        let bad_tags = slot.bad_tags.as_deref();
+        let context = Context { turn, paused: paused.as_deref(), causes, stuck, bad_tags };
         let decision = slot.drain.decide(&slot.policy, &context, now);
         if let Some(fault) = &decision.fault {
             log::drain!(error, record, %fault, "Drain stopped by a fault in ecs-drain; heartbeats continue");

@@ -1,6 +1,6 @@
 //! Checks one scope: credentials, permissions, clusters, groups, queue.
 
-use super::{Finding, Section, hooks, permission};
+use super::{Finding, Section, hooks, permission, tags};
 use crate::aws::ecs::State;
 use crate::aws::{self, Desired, Environment, GroupView, Session};
 use crate::config::{Config, Scope};
@@ -221,6 +221,9 @@ impl Look<'_> {
             };
             let Some(hooks) = answer else { continue };
             for finding in hooks::judge(&group, &hooks, &self.scope.hooks) {
+                self.say(finding);
+            }
+            for finding in tags::judge(&group, self.config.policies.tagged(), self.scope) {
                 self.say(finding);
             }
             let ours = hooks

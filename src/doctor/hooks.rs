@@ -186,12 +186,12 @@ fn words(seconds: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::doctor::Verdict;
     use std::collections::BTreeMap;
 
-    fn group() -> GroupView {
+    pub(in crate::doctor) fn group() -> GroupView {
         GroupView {
             name: "web".to_owned(),
             tags: BTreeMap::new(),

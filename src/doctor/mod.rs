@@ -9,9 +9,11 @@
 //! | --- | --- |
 //! | `account.rs` | one scope: credentials, permissions, clusters, groups, queue |
 //! | [`hooks`] | a group and its hooks |
+//! | `tags.rs` | a group's tags that are settings |
 
 mod account;
 pub mod hooks;
+mod tags;
 
 use crate::aws::{AwsError, Environment, ErrorClass};
 use crate::config::Config;

@@ -71,6 +71,9 @@ pub async fn open_asked(
         .borrow()
         .as_ref()
         .and_then(|view| Some(view.members.get(&instance)?.group.clone()));
+    if !scope.fleet.knows_policies() {
+        return Ok(Opened::NotNow);
+    }
     let needs_group = matches!(asked.then, Then::Terminate | Then::TerminateAndShrink);
     if needs_group && group.is_none() {
         // It may be in a warm pool that could not be read.
@@ -83,9 +86,8 @@ pub async fn open_asked(
     }
     let key = scope.key(&instance);
     let before = records.get(&key).await?;
-    let policy = config
-        .policies
-        .for_drain(asked.container_instances.first().map(|c| c.cluster.as_str()), group.as_deref());
+    let cluster = asked.container_instances.first().map(|c| c.cluster.as_str());
+    let policy = scope.fleet.policy(cluster, group.as_deref());
     let opening = Opening {
         account: scope.session.account.clone(),
         region: scope.session.region.clone(),

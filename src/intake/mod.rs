@@ -87,7 +87,7 @@ impl Intake {
                 if !may_hold {
                     continue;
                 }
-                let adopted = adopt(config, scope, records, clock, &key, lifecycle).await;
+                let adopted = adopt(scope, records, clock, &key, lifecycle).await;
                 if let Some(error) = scope.health.repeats.reports("adopt", &key, &adopted) {
                     log::instance!(
                         error,
@@ -108,7 +108,7 @@ impl Intake {
         stream::iter(opening_now)
             .for_each_concurrent(AT_ONCE, |opening| async move {
                 let instance = opening.instance_id.clone();
-                let opened = open(config, self, scope, records, clock, opening).await;
+                let opened = open(self, scope, records, clock, opening).await;
                 if let Some(error) = scope.health.repeats.reports("open", &instance, &opened) {
                     log::instance!(
                         error,
@@ -307,7 +307,7 @@ fn opening(
     container_instances: Vec<ContainerInstance>,
 ) -> Opening {
     let cluster = container_instances.first().map(|c| c.cluster.as_str());
-    let policy = config.policies.for_drain(cluster, Some(&lifecycle.group));
+    let policy = scope.fleet.policy(cluster, Some(&lifecycle.group));
     Opening {
         account: scope.session.account.clone(),
         region: scope.session.region.clone(),
@@ -338,7 +338,6 @@ pub(crate) fn margin(policy: &Policy) -> SignedDuration {
 /// Adds a lifecycle action to a drain that began without one. Hook, deadline and ending become
 /// those of the action.
 async fn adopt(
-    config: &Config,
     scope: &ScopeState,
     records: &Records,
     clock: &Clock,
@@ -351,7 +350,7 @@ async fn adopt(
     else {
         return Ok(());
     };
-    let policy = config.policies.for_drain(record.cluster.as_deref(), Some(&lifecycle.group));
+    let policy = scope.fleet.policy(record.cluster.as_deref(), Some(&lifecycle.group));
     let mut next = record.adopt(lifecycle, deadline(&policy), margin(&policy), clock.now());
     next.updated_at = clock.now();
     // After a lost race the next read of the table shows the record.
@@ -370,7 +369,6 @@ fn say_cut(record: &Record) {
 }
 
 async fn open(
-    config: &Config,
     intake: &Intake,
     scope: &ScopeState,
     records: &Records,
@@ -435,10 +433,8 @@ async fn open(
                         controller = old.controller,
                         "Drain taken over from another controller"
                     );
-                    let keep = config
-                        .policies
-                        .for_drain(old.cluster.as_deref(), old.group())
-                        .keep_finished;
+                    let keep =
+                        scope.fleet.policy(old.cluster.as_deref(), old.group()).keep_finished;
                     let Ok(ended) = leave_to(&old, lifecycle, keep, now) else { return Ok(()) };
                     let Saved::Saved(ended) = records.save(ended).await? else { return Ok(()) };
                     ended

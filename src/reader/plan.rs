@@ -8,7 +8,7 @@ use super::tasks::{registers, task_sight};
 use crate::aws::calls::LIST_CONTAINER_INSTANCES;
 use crate::aws::ecs::CapacityView;
 use crate::aws::{AwsError, Desired, GroupView, HookView, ServiceView, Session, TaskView};
-use crate::config::Policies;
+use crate::config::{GroupTags, Policies};
 use ecs_drain_state::diagnosis::{Others, Protection, TargetFacts, TaskFacts};
 use ecs_drain_state::plan::{ClusterFacts, GroupFacts, Leaving, Snapshot};
 use ecs_drain_state::sight::id;
@@ -53,10 +53,14 @@ pub async fn survey(
     }
     for leaving in &mut snapshot.leaving {
         let group = groups.as_ref().map(|groups| groups.get(&leaving.instance_id));
-        let name = group.flatten().map(|(group, _)| group.name.as_str());
+        let name = group.flatten().map(|(group, ..)| group.name.as_str());
         leaving.policy = policies.for_drain(Some(&leaving.cluster), name);
-        leaving.group = group.map(|group| group.map(|(group, _)| group.clone()));
-        let own = group.flatten().map(|(_, balancers)| balancers.as_slice()).unwrap_or_default();
+        if let Some((.., tags)) = group.flatten() {
+            let tags = GroupTags::read(tags, policies.tagged(), &BTreeMap::new());
+            tags.apply(&mut leaving.policy);
+        }
+        leaving.group = group.map(|group| group.map(|(group, ..)| group.clone()));
+        let own = group.flatten().map(|(_, balancers, _)| balancers.as_slice()).unwrap_or_default();
         let target = || Target::Instance(leaving.instance_id.clone());
         leaving.of_group = own
             .iter()
@@ -74,7 +78,7 @@ pub async fn survey(
 }
 
 /// Groups by EC2 instance id, each with the load balancers that are attached to it.
-type Groups = BTreeMap<String, (GroupFacts, Vec<Balancer>)>;
+type Groups = BTreeMap<String, (GroupFacts, Vec<Balancer>, BTreeMap<String, String>)>;
 
 /// Reads the groups of these instances. `None` if one could not be read.
 async fn groups(
@@ -110,7 +114,8 @@ async fn groups(
         let facts = group(view, of_group, hooks, member.protected);
         let target_groups = view.target_groups.iter().cloned().map(Balancer::TargetGroup);
         let classic = view.classic.iter().cloned().map(Balancer::ClassicLoadBalancer);
-        Some((member.instance_id, (facts, target_groups.chain(classic).collect())))
+        let balancers = target_groups.chain(classic).collect();
+        Some((member.instance_id, (facts, balancers, view.tags.clone())))
     };
     Some(members.into_iter().filter_map(member).collect())
 }

@@ -25,7 +25,8 @@ const SHOWN: usize = 300;
 pub type Attributes = BTreeMap<String, AttributeValue>;
 
 /// Optional attributes of a record. A save removes those that the record does not have.
-pub(super) const OPTIONAL: [&str; 24] = [
+pub(super) const OPTIONAL: [&str; 25] = [
+    "bad_tags",
     "cancel",
     "causes",
     "cluster",

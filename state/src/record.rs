@@ -160,6 +160,8 @@ pub struct Shown {
     /// Time of the last progress of a drain that has made none for the policy's `stuck_after`.
     /// `None` while it is not stuck.
     pub stuck_since: Option<Timestamp>,
+    /// Tags of its group that do not count as settings, each with its mistake.
+    pub bad_tags: Vec<String>,
     /// Tasks that were left when this was written, the first [`SHOWN`] of them.
     pub tasks_left: Vec<String>,
     /// Number of tasks that matter and were left.

@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("sizes", ""),
     ("store", "aws blind config metrics quote"),
     ("aws", "config metrics quote"),
-    ("config", ""),
+    ("config", "quote"),
     ("health", "blind clock log"),
     ("metrics", "blind"),
     ("blind", "clock"),

@@ -562,6 +562,7 @@ fn full(mut record: Record) -> Record {
     record.shown.causes =
         vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
     record.shown.stuck_since = Some(at);
+    record.shown.bad_tags = vec!["ecs-drain:poll is \"1\": no unit".into()];
     record
 }
 

@@ -120,6 +120,7 @@ pub fn record(instance: &str) -> Record {
     record.orders.requests = vec!["20260105T090000250-1".into()];
     record.shown.causes = vec![Note { name: "NoRoom".into(), text: "there is no room".into() }];
     record.shown.stuck_since = Some(now);
+    record.shown.bad_tags = vec!["ecs-drain:poll is \"1\": no unit".into()];
     record.shown.tasks_left = vec!["arn:aws:ecs:us-east-1:123456789012:task/web/1".into()];
     record.shown.tasks_left_count = 1;
     let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
@@ -458,6 +459,7 @@ fn show_value(value: &AttributeValue) -> String {
 /// The items as people see them in the console.
 const READABLE: &str = r#"account: "123456789012"
 attempts: 0
+bad_tags: ["ecs-drain:poll is \"1\": no unit"]
 causes: [{name: "NoRoom", text: "there is no room"}]
 cluster: "web"
 container_instances: [{arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123", cluster: "web", draining_is_ours: true}]

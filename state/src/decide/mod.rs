@@ -146,7 +146,8 @@ pub enum Turn {
     },
 }
 
-/// Input of a decision besides record and facts. Of it only the causes are stored, for display.
+/// Input of a decision besides record and facts. Of it only the causes and the bad tags are stored,
+/// for display.
 #[derive(Clone, Debug, Default)]
 pub struct Context<'a> {
     /// The drain's place in the queue.
@@ -157,6 +158,8 @@ pub struct Context<'a> {
     pub causes: &'a [Note],
     /// Time without progress, if it is longer than the limit.
     pub stuck: Option<Duration>,
+    /// Tags of the group that do not count as settings; `None` if its tags were not read.
+    pub bad_tags: Option<&'a [String]>,
 }
 
 /// Everything that a phase may read.
@@ -179,7 +182,7 @@ pub fn decide(
     context: &Context<'_>,
     now: Now,
 ) -> Decision {
-    let Context { turn, paused, causes, stuck } = context.clone();
+    let Context { turn, paused, causes, stuck, bad_tags } = context.clone();
     let view = View { record, facts, policy, turn, paused, causes, now };
     let mut draft = record.clone();
     if !draft.is_done() {
@@ -197,6 +200,9 @@ pub fn decide(
     draft.shown.causes = if over { Vec::new() } else { causes.to_vec() };
     let since = |stuck| record.shown.stuck_since.unwrap_or_else(|| before(now.wall, stuck));
     draft.shown.stuck_since = stuck.filter(|_| !draft.is_done()).map(since);
+    if let Some(bad) = bad_tags.filter(|_| !record.is_done()) {
+        draft.shown.bad_tags = bad.to_vec();
+    }
     draft.explain(&why, view.now.wall);
     // A process that has just started has read nothing. Until it has, the record keeps the reason
     // that the process before it found.

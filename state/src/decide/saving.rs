@@ -44,6 +44,7 @@ pub(super) fn must_save(before: &Record, after: &Record, why: &Why, now: Timesta
     lasting
         || causes(was) != causes(is)
         || was.stuck_since.is_some() != is.stuck_since.is_some()
+        || was.bad_tags != is.bad_tags
         // A phase that was entered before all was read gets its reason as soon as there is one.
         || (Why::told_waits_for_first_read(&was.why, &was.message) && was.why != is.why)
         || differ(before, after)

@@ -78,6 +78,8 @@ pub(super) struct Item {
     causes: Vec<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stuck_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bad_tags: Vec<String>,
     tasks_left: Vec<String>,
     tasks_left_count: u32,
     targets_left: Vec<String>,
@@ -105,6 +107,7 @@ impl From<Record> for Item {
             message,
             causes,
             stuck_since,
+            bad_tags,
             tasks_left,
             tasks_left_count,
             targets_left,
@@ -153,6 +156,7 @@ impl From<Record> for Item {
             message,
             causes,
             stuck_since,
+            bad_tags,
             tasks_left,
             tasks_left_count,
             targets_left,
@@ -244,6 +248,7 @@ impl TryFrom<Item> for Record {
                 message: item.message,
                 causes: item.causes,
                 stuck_since: item.stuck_since,
+                bad_tags: item.bad_tags,
                 tasks_left: item.tasks_left,
                 tasks_left_count: item.tasks_left_count,
                 targets_left: item.targets_left,

@@ -4,6 +4,7 @@ mod balancers;
 mod budgets;
 mod endings;
 mod stuck;
+mod tags;
 mod tasks;
 mod windows;
 

@@ -258,6 +258,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 message: said.1,
                 causes: said.2,
                 stuck_since: None,
+                bad_tags: Vec::new(),
             },
             attempts: left.3,
             last_error: said.3,

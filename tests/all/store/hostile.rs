@@ -157,8 +157,9 @@ async fn foreign_attributes_stay_and_foreign_values_inside_of_one_are_lost() {
 
 /// Fields that a record can lack; without any other it is refused. (`attempts` is 0 if it is
 /// absent.)
-const OPTIONAL: [&str; 18] = [
+const OPTIONAL: [&str; 19] = [
     "attempts",
+    "bad_tags",
     "cancel",
     "causes",
     "cluster",

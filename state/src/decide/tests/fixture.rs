@@ -240,6 +240,7 @@ impl Played {
             paused: Some(paused.as_str()).filter(|b| *b != "none"),
             causes: &causes,
             stuck: Some(stuck.as_str()).filter(|s| *s != "none").map(span),
+            bad_tags: None,
         };
         let decision = self.drain.decide(&self.policy, &context, now);
         let mut text = right(self, &decision);

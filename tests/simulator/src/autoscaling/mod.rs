@@ -238,6 +238,15 @@ impl AutoScaling {
         }
     }
 
+    /// Adds a tag to a group, or changes it; `None` deletes it. An unknown group is ignored.
+    pub fn put_tag(&mut self, group: &str, key: &str, value: Option<&str>) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        match value {
+            Some(value) => group.spec.tags.insert(key.to_owned(), value.to_owned()),
+            None => group.spec.tags.remove(key),
+        };
+    }
+
     /// Takes the notices since the last call, in order.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)

@@ -28,6 +28,12 @@ impl Cloud {
         self.change();
     }
 
+    /// Adds or changes a tag of a group; `None` deletes it.
+    pub fn put_tag(&mut self, group: &str, key: &str, value: Option<&str>) {
+        self.world.autoscaling.put_tag(group, key, value);
+        self.change();
+    }
+
     /// Adds or changes a hook.
     pub fn put_hook(&mut self, group: &str, hook: HookSpec) {
         self.checkers.know_hook(group, &hook.name, hook.heartbeat_timeout);
