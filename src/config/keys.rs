@@ -305,7 +305,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Names("keys of `[policy]`, or `\"*\"` for all"),
         default: "[]",
         meaning: "Keys that the tags of an Auto Scaling group may set for its drains, such as \
-                  `[\"deadline\", \"stuck_after\"]`. Whoever may tag a group may then set them.",
+                  `[\"deadline\", \"stuck_after\"]`. Everyone who may tag a group may then set them.",
     },
     Key {
         section: "override",

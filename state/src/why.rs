@@ -335,8 +335,12 @@ fn queued(
             write!(f, "{running} of {limit} allowed drains are running")?;
         }
         Scope::Service { here, desired, .. } => {
-            let of = desired.map_or_else(String::new, |desired| format!(" of {desired}"));
-            write!(f, "{limit}{of} tasks may drain at once (draining: {running}, here: {here})")?;
+            match (desired, limit) {
+                (Some(desired), _) => write!(f, "{limit} of {desired} tasks")?,
+                (None, 1) => f.write_str("1 task")?,
+                (None, _) => write!(f, "{limit} tasks")?,
+            }
+            write!(f, " may drain at once (draining: {running}, here: {here})")?;
         }
         Scope::Steady { state, .. } if state.deploys => {
             return f.write_str("a deployment of it is in progress");

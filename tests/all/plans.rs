@@ -4,7 +4,7 @@
 use ecs_drain_simulation::trials::try_all;
 
 /// The number of random clusters of every run of the tests.
-const SOME: u64 = 24;
+const SOME: u64 = 16;
 
 #[test]
 fn a_drain_that_was_to_end_by_itself_does() {

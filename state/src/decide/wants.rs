@@ -1,9 +1,8 @@
 //! The reads that each phase needs.
 //!
 //! A drain that waits in the queue of its cluster or group, or for the end of a window, is paused, is
-//! retained, or rests in a warm pool needs nothing
-//! but its group's state, which is read for all drains at once. Once no group has the instance, it
-//! needs the status too.
+//! retained, or rests in a warm pool needs nothing but its group's state, which is read for all
+//! drains at once. Once no group has the instance, it needs the status too.
 
 use super::clear::Remains;
 use super::pending::{is_urgent, waits_to_begin};

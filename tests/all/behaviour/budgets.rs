@@ -68,7 +68,7 @@ fn a_budget_of_services_lets_so_many_tasks_of_each_drain() {
         let queued = until_queued(&simulator, &store, B).await.shown.message;
         assert_eq!(
             queued,
-            "queued for service api: 1 tasks may drain at once (draining: 1, here: 1); next in line"
+            "queued for service api: 1 task may drain at once (draining: 1, here: 1); next in line"
         );
         one_after_the_other(&simulator, &store).await;
     });

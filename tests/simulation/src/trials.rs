@@ -34,6 +34,9 @@ const CLUSTER: &str = "web";
 /// healthy.
 const SLACK: Duration = seconds(900);
 
+/// The number of services that can get into trouble.
+const TROUBLED: usize = 3;
+
 /// One trial: each chosen instance with its plan, and the last message of its drain if that has not
 /// ended.
 #[derive(Debug)]
@@ -325,7 +328,8 @@ fn service(dice: &mut Rng, n: usize) -> ServiceSpec {
         0 => spec.distinct_instance(),
         1 => spec.member_of("attribute:rack == one"),
         2 => spec.member_of("attribute:rack != one"),
-        3 => spec.controller(DeploymentController::CodeDeploy),
+        // Only deployments of ECS itself can be paused by a hook.
+        3 if n >= TROUBLED => spec.controller(DeploymentController::CodeDeploy),
         _ => spec,
     };
     spec
@@ -335,7 +339,7 @@ fn service(dice: &mut Rng, n: usize) -> ServiceSpec {
 /// service whose new tasks fail has tried to start one: before that, ECS does not know it either.
 fn disturb(dice: &mut Rng, cloud: &mut Cloud, ids: &[String]) {
     let one = |dice: &mut Rng| ids[dice.usize(0..ids.len())].clone();
-    let service = format!("service-{}", dice.usize(0..3));
+    let service = format!("service-{}", dice.usize(0..TROUBLED));
     match dice.u8(0..12) {
         0 | 1 => {
             let mut spec = StandaloneSpec::new(CLUSTER, "job").on(one(dice));
