@@ -81,7 +81,7 @@ locals {
     {
       sid = "ReadServices"
       actions = [
-        # The registrations of a service's tasks.
+        # The registrations of a service's tasks, and its state for budgets.
         "ecs:DescribeServices",
       ]
       resources = ["${local.ecs}:service/*"]
