@@ -1,7 +1,9 @@
 //! Settings in the tags of an Auto Scaling group.
 
 use super::{elapsed, told, until_ended, until_record};
-use crate::harness::{Scenario, config, group, record, seconds, set_up, virtual_time};
+use crate::harness::{
+    Scenario, config, group, our_completions, our_hook, record, seconds, set_up, virtual_time,
+};
 use crate::scenarios::{A, B, PLAIN};
 use crate::story::{held, no_violation, run_for, until_phase, while_running};
 use aws_simulator::autoscaling::GroupSpec;
@@ -127,5 +129,36 @@ fn a_process_that_has_not_read_the_tags_releases_nothing_that_they_hold() {
         let record = record(&store, A).await.unwrap();
         assert_eq!(record.shown.why, "HeldPastDeadline", "{}", record.shown.message);
         no_violation(&simulator);
+    });
+}
+
+/// A minute before the hook expires, a drain past its deadline ends even if its reads are
+/// incomplete. The configuration alone would release A then.
+#[test]
+fn a_process_that_has_not_read_the_tags_releases_nothing_when_the_hook_expires() {
+    let scenario = Scenario {
+        config: "[policy]\ndeadline = \"10m\"\nat_deadline = \"continue\"\nblind_margin = \"1m\"\n\
+                 [tags]\ngroups = [\"at_deadline\"]\n",
+        world: |cloud| {
+            tagged(cloud, &[("ecs-drain:at-deadline", "hold")]);
+            cloud.put_hook("web-group", our_hook(seconds(60)));
+            cloud.checkers.may_be_premature(A);
+        },
+        ..PLAIN
+    };
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&scenario, 1).await;
+        simulator.with(scenario.begin);
+        simulator.with(|cloud| cloud.set_replicas_up(1));
+        run_for(&simulator, config(&scenario), seconds(5920)).await;
+        let before = record(&store, A).await.unwrap();
+        assert_eq!(before.shown.why, "HeldPastDeadline", "{}", before.shown.message);
+        simulator.with(|cloud| {
+            cloud.faults.add(Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied));
+        });
+        run_for(&simulator, config(&scenario), seconds(70)).await;
+        simulator.with(|cloud| assert!(our_completions(cloud, A).is_empty()));
+        let after = record(&store, A).await.unwrap();
+        assert_eq!(after.phase(), Phase::Waiting, "{}", after.shown.message);
     });
 }
