@@ -302,6 +302,13 @@ impl ScopeState {
         })
     }
 
+    /// Has the numbers read that budgets have requested, if there are any.
+    pub fn read_sizes(&self) {
+        if self.sizes.is_wanting() {
+            self.bells.sizes.notify_one();
+        }
+    }
+
     /// Takes over a read of the groups, and their tags. Returns the read before it.
     pub fn take_groups(&self, view: &Rc<GroupsView>) -> Option<Rc<GroupsView>> {
         let tags = view.groups.iter().map(|(name, info)| (name, &info.tags));

@@ -4,9 +4,8 @@
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
 use crate::cli::follow::follow;
-use crate::cli::select::{Chosen, Pick, Selection, Wanted, select};
+use crate::cli::select::{Chosen, ClusterArgs, Selection, Wanted, select};
 use crate::cli::{Failure, Global};
-use crate::config::{Patterns, span};
 use crate::quote::plain;
 use crate::store::Read;
 use clap::{ArgGroup, Args, ValueEnum};
@@ -15,7 +14,6 @@ use ecs_drain_state::{Record, Then, What};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,21 +50,8 @@ pub struct DrainArgs {
     /// EC2 instance ids
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
-    /// Instances of this cluster; a name, or a pattern such as 'web-*'
-    #[arg(long, short, value_name = "NAME")]
-    pub cluster: Vec<String>,
-    /// Instances of every cluster of the configuration
-    #[arg(long)]
-    pub all_clusters: bool,
-    /// Every ACTIVE container instance of the clusters
-    #[arg(long)]
-    pub all: bool,
-    /// Only instances of this AMI (attribute ecs.ami-id)
-    #[arg(long, value_name = "AMI")]
-    pub ami: Option<String>,
-    /// Only instances registered at least this long ago, such as 30d
-    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
-    pub older_than: Option<Duration>,
+    #[command(flatten)]
+    pub clusters: ClusterArgs,
     /// Future of a drained instance
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
@@ -109,10 +94,7 @@ impl DrainArgs {
         if !self.instances.is_empty() {
             return Wanted::instances(&self.instances);
         }
-        let clusters =
-            if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
-        let pick = Pick::new(self.ami.as_ref(), self.older_than);
-        Ok(Wanted::Clusters(clusters, pick))
+        Ok(self.clusters.wanted())
     }
 }
 
@@ -268,8 +250,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::cli::samples::{done, waiting};
+    use crate::cli::select::Pick;
     use crate::cli::{Cli, Command};
+    use crate::config::Patterns;
     use clap::Parser;
+    use std::time::Duration;
 
     fn parse(line: &str) -> Option<DrainArgs> {
         let words = std::iter::once("ecs-drain").chain(line.split(' '));

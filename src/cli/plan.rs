@@ -3,10 +3,10 @@
 
 use crate::aws::{self, Environment, Session};
 use crate::cli::drain::ThenArg;
-use crate::cli::select::{Pick, Selection, Wanted, select};
+use crate::cli::select::{ClusterArgs, Selection, Wanted, select};
 use crate::cli::words::{Screen, length, short};
 use crate::cli::{Failure, Global, TableArgs};
-use crate::config::{Config, Patterns, span};
+use crate::config::{Config, Patterns};
 use crate::quote::{self, plain};
 use crate::reader::{Candidate, survey};
 use clap::{ArgGroup, Args, ValueEnum};
@@ -61,21 +61,8 @@ pub struct PlanArgs {
     /// Instances of this Auto Scaling group; a name, or a pattern such as 'web-*'
     #[arg(long, short, value_name = "NAME")]
     pub group: Vec<String>,
-    /// Instances of this cluster; a name, or a pattern such as 'web-*'
-    #[arg(long, short, value_name = "NAME")]
-    pub cluster: Vec<String>,
-    /// Instances of every cluster of the configuration
-    #[arg(long)]
-    pub all_clusters: bool,
-    /// Every ACTIVE container instance of the clusters
-    #[arg(long)]
-    pub all: bool,
-    /// Only instances of this AMI (attribute ecs.ami-id)
-    #[arg(long, value_name = "AMI")]
-    pub ami: Option<String>,
-    /// Only instances registered at least this long ago, such as 30d
-    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
-    pub older_than: Option<Duration>,
+    #[command(flatten)]
+    pub clusters: ClusterArgs,
     /// Future of a drained instance
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
@@ -94,9 +81,7 @@ impl PlanArgs {
         if !self.group.is_empty() {
             return Ok(Wanted::Groups(Patterns::new(self.group.clone())));
         }
-        let clusters =
-            if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
-        Ok(Wanted::Clusters(clusters, Pick::new(self.ami.as_ref(), self.older_than)))
+        Ok(self.clusters.wanted())
     }
 }
 
@@ -344,6 +329,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::cli::samples::{compare, now};
+    use crate::cli::select::Pick;
     use crate::cli::{Cli, Command};
     use clap::Parser;
     use ecs_drain_state::diagnosis::{Cause, Lack, Looked, Tasks};

@@ -1,10 +1,11 @@
-//! Selects the instances of a `drain` command: named ones, or those of clusters by pattern, AMI or
-//! age. It reads ECS and changes nothing.
+//! Selects the instances of a `drain` or `plan` command: named ones, those of groups, or those of
+//! clusters by pattern, AMI or age. It reads AWS and changes nothing.
 
 use crate::aws::{self, ContainerInstanceView, Environment, Session};
 use crate::cli::Failure;
-use crate::config::{Config, Patterns, Scope};
+use crate::config::{Config, Patterns, Scope, span};
 use crate::reader;
+use clap::Args;
 use ecs_drain_state::{ContainerInstance, ContainerInstanceStatus};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -25,14 +26,37 @@ pub enum Wanted {
     Groups(Patterns),
 }
 
-impl Pick {
-    /// Returns the condition of the flags `--ami` and `--older-than`.
-    pub fn new(ami: Option<&String>, older_than: Option<Duration>) -> Pick {
-        match (ami, older_than) {
+/// Arguments that select instances of clusters.
+#[derive(Debug, Args)]
+pub struct ClusterArgs {
+    /// Instances of this cluster; a name, or a pattern such as 'web-*'
+    #[arg(long, short, value_name = "NAME")]
+    pub cluster: Vec<String>,
+    /// Instances of every cluster of the configuration
+    #[arg(long)]
+    pub all_clusters: bool,
+    /// Every ACTIVE container instance of the clusters
+    #[arg(long)]
+    pub all: bool,
+    /// Only instances of this AMI (attribute ecs.ami-id)
+    #[arg(long, value_name = "AMI")]
+    pub ami: Option<String>,
+    /// Only instances registered at least this long ago, such as 30d
+    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
+    pub older_than: Option<Duration>,
+}
+
+impl ClusterArgs {
+    /// Returns what the arguments select.
+    pub fn wanted(&self) -> Wanted {
+        let clusters =
+            if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
+        let pick = match (&self.ami, self.older_than) {
             (Some(ami), _) => Pick::Ami(ami.clone()),
             (None, Some(age)) => Pick::OlderThan(age),
             (None, None) => Pick::All,
-        }
+        };
+        Wanted::Clusters(clusters, pick)
     }
 }
 

@@ -20,7 +20,8 @@ pub(super) struct Known<'a> {
     groups: OnceCell<BTreeMap<String, u32>>,
 }
 
-/// Returns the numbers that a scope knows. One that is missing or old is requested.
+/// Returns the numbers that a scope knows. One that is missing or old is requested; the caller then
+/// has it read with [`ScopeState::read_sizes`].
 pub(super) fn of(scope: &ScopeState, now: Mono) -> Known<'_> {
     Known { scope, now, view: scope.groups.borrow().clone(), groups: OnceCell::new() }
 }
@@ -45,14 +46,6 @@ impl Sizes for Known<'_> {
 
     fn service(&self, cluster: &str, service: &str) -> Option<ServiceState> {
         self.scope.sizes.service(cluster, service, self.now)
-    }
-}
-
-impl Drop for Known<'_> {
-    fn drop(&mut self) {
-        if self.scope.sizes.is_wanting() {
-            self.scope.bells.sizes.notify_one();
-        }
     }
 }
 

@@ -38,6 +38,7 @@ const STANDS_STILL: Duration = Duration::from_secs(120);
 const DIAGNOSE_EVERY: Duration = Duration::from_secs(120);
 /// Drains that are diagnosed together. Drains that share a cluster share its reads.
 const DIAGNOSED: usize = 100;
+
 /// Future that writes one record, and takes over the result.
 type Write<'a> = LocalBoxFuture<'a, ()>;
 
@@ -157,7 +158,10 @@ fn turn(scope: &ScopeState, key: &str, budgets: &mut Option<Budgets>, now: Now) 
         let counted = parts.filter(|(part, slot)| {
             part.begins || !slot.drain.waits_for_window(&slot.policy, now.wall)
         });
-        Budgets::of(counted.map(|(part, _)| part), &sizes::of(scope, now.mono), now.mono)
+        let sizes = sizes::of(scope, now.mono);
+        let budgets = Budgets::of(counted.map(|(part, _)| part), &sizes, now.mono);
+        scope.read_sizes();
+        budgets
     });
     Some(budgets.turn(key))
 }

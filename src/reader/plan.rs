@@ -77,7 +77,7 @@ pub async fn survey(
     snapshot
 }
 
-/// Groups by EC2 instance id, each with the load balancers that are attached to it.
+/// Groups by EC2 instance id, each with the load balancers that are attached to it, and its tags.
 type Groups = BTreeMap<String, (GroupFacts, Vec<Balancer>, BTreeMap<String, String>)>;
 
 /// Reads the groups of these instances. `None` if one could not be read.

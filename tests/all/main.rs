@@ -19,6 +19,7 @@ mod harness;
 mod hostile;
 mod metrics;
 mod night;
+mod numbers;
 mod operators;
 mod plans;
 mod policy;

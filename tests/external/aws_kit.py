@@ -11,6 +11,7 @@ import time
 import traceback
 
 from clouds import ACCOUNT, ENVIRONMENT, ROOT, TOOLS, wait_for
+from scenarios import target
 
 NAME = "aws-kit"
 
@@ -52,7 +53,12 @@ class Kit:
         command = [TOOLS / "moto/bin/python", ROOT / "tests/aws/run.py", *words]
         return subprocess.Popen(
             [str(word) for word in [*command, "--endpoint-url", url or self.clouds.moto]],
-            env={**ENVIRONMENT, "HOME": str(self.clouds.folder), "AWS_ACCESS_KEY_ID": KEY + name.upper()},
+            env={
+                **ENVIRONMENT,
+                "HOME": str(self.clouds.folder),
+                "AWS_ACCESS_KEY_ID": KEY + name.upper(),
+                "CARGO_TARGET_DIR": str(target().resolve()),
+            },
             stdin=subprocess.DEVNULL,
             stdout=open(self.clouds.folder / f"kit-{name}.log", "wb"),
             stderr=subprocess.STDOUT,

@@ -168,6 +168,16 @@ class Fleet:
             "--no-should-decrement-desired-capacity",
         )
 
+    def end_standalone(self, instance):
+        """Ends the standalone task of an instance, as its owner would."""
+        tasks = self.clouds.aws(
+            *("ecs", "list-tasks", "--cluster", self.name, "--started-by", "somebody"),
+            *("--container-instance", self.containers[instance]),
+            query="taskArns",
+        )
+        for task in tasks:
+            self.clouds.aws("ecs", "stop-task", "--cluster", self.name, "--task", task, query="task.lastStatus")
+
     def status(self, instance):
         """The status of an instance's container instance; None when it is in the cluster no more."""
         rows = self.clouds.aws(

@@ -35,13 +35,16 @@ class Report:
 
     def __init__(self):
         self.passed, self.failed, self.lock = 0, 0, threading.Lock()
+        self.failures = []
 
     def __call__(self, scenario, what, holds, detail=""):
         with self.lock:
             self.passed, self.failed = self.passed + holds, self.failed + (not holds)
             print(f"{'ok  ' if holds else 'FAIL'} {scenario}: {what}", flush=True)
-            if not holds and detail != "":
-                print(f"     {detail}", flush=True)
+            if not holds:
+                self.failures.append(f"FAIL {scenario}: {what}")
+                if detail != "":
+                    print(f"     {detail}", flush=True)
 
 
 def in_thread(name, clouds, report):
@@ -105,7 +108,8 @@ def main():
             print(f"logs: {clouds.folder}")
         else:
             shutil.rmtree(clouds.folder, ignore_errors=True)
-    print(f"{report.passed} passed, {report.failed} failed")
+    # Again, where a reader of a long log looks.
+    print("\n".join(report.failures + [f"{report.passed} passed, {report.failed} failed"]))
     return 1 if report.failed else 0
 
 

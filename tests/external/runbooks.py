@@ -105,7 +105,7 @@ class Operator:
 
 
 def held(it, instance):
-    """An instance is held in spite of everything, and a task keeps it from being empty."""
+    """An instance is held in spite of everything, and its standalone task keeps it from being empty."""
     it.check("the group holds it", it.fleet.members().get(instance) == "Terminating:Wait", it.fleet.members())
 
 
@@ -123,7 +123,7 @@ def ends_well(it, instance, **table):
 
 def moving_the_table(clouds, report):
     """The table moves to another region while an instance waits."""
-    it = Scenario(clouds, report, "moving", standalone=30)
+    it = Scenario(clouds, report, "moving", standalone=None)
     who = Operator(it)
     it.controller.start()
     leaving, staying = it.fleet.instances
@@ -142,6 +142,7 @@ def moving_the_table(clouds, report):
     who.follows(look)
     begun = wait_for(lambda: clouds.record(leaving, region=FAR), 60, every=1)
     it.check("its drain begins anew, in the new table", begun, clouds.items(region=FAR))
+    it.fleet.end_standalone(leaving)
     ends_well(it, leaving, region=FAR)
     old = clouds.record(leaving)
     it.check("the old table is history", old and old["phase"] == "Waiting", old)
@@ -151,8 +152,8 @@ def moving_the_table(clouds, report):
 
 def restoring(clouds, report):
     """The service goes on with a restored table, in which a drain is unfinished that was cancelled meanwhile."""
-    # Enough time for all that is done by hand.
-    it = Scenario(clouds, report, "restoring", size=3, policy="max_concurrent = 2\n", standalone=60)
+    # The standalone task keeps the drain from ending before all is done that is done by hand.
+    it = Scenario(clouds, report, "restoring", size=3, policy="max_concurrent = 2\n", standalone=None)
     who = Operator(it)
     it.controller.start()
     leaving, cancelled, staying = it.fleet.instances
@@ -179,6 +180,7 @@ def restoring(clouds, report):
     it.check("and what is unfinished in it stands still", paused, restored(clouds, leaving))
     who.follows(f"ecs-drain cancel {cancelled} --config ecs-drain.toml")
     who.follows("ecs-drain resume" + resume)
+    it.fleet.end_standalone(leaving)
     ends_well(it, leaving, table="ecs-drain-restored")
     done = wait_for(lambda: restored(clouds, cancelled).get("outcome") == "Cancelled", 60, every=1)
     it.check("the one that was cancelled is cancelled again", done, restored(clouds, cancelled))

@@ -38,40 +38,31 @@ async fn one_after_the_other(simulator: &Simulator, store: &Store) {
     assert!(begun >= moved, "{:#?}", second.history);
 }
 
-#[test]
-fn a_budget_of_a_group_makes_its_second_instance_wait() {
-    let scenario = Scenario {
-        config: "[policy]\nmax_concurrent = 5\nmax_concurrent_group = 1\nhold_lifecycle = true\n",
-        world: three,
-        begin: |cloud| terminate(cloud, &[A, B]),
-        ..PLAIN
-    };
+/// A and B are terminated at once: B waits for A, with this message.
+fn the_second_waits(config: &'static str, message: &str) {
+    let scenario =
+        Scenario { config, world: three, begin: |cloud| terminate(cloud, &[A, B]), ..PLAIN };
     told(&scenario, async |simulator: Simulator, store| {
         let queued = until_queued(&simulator, &store, B).await.shown.message;
-        assert_eq!(
-            queued,
-            "queued for group web-group: 1 of 1 allowed drains are running; next in line"
-        );
+        assert_eq!(queued, message);
         one_after_the_other(&simulator, &store).await;
     });
 }
 
 #[test]
+fn a_budget_of_a_group_makes_its_second_instance_wait() {
+    the_second_waits(
+        "[policy]\nmax_concurrent = 5\nmax_concurrent_group = 1\nhold_lifecycle = true\n",
+        "queued for group web-group: 1 of 1 allowed drains are running; next in line",
+    );
+}
+
+#[test]
 fn a_budget_of_services_lets_so_many_tasks_of_each_drain() {
-    let scenario = Scenario {
-        config: "[policy]\nmax_concurrent = 5\nmax_concurrent_service = 1\nhold_lifecycle = true\n",
-        world: three,
-        begin: |cloud| terminate(cloud, &[A, B]),
-        ..PLAIN
-    };
-    told(&scenario, async |simulator: Simulator, store| {
-        let queued = until_queued(&simulator, &store, B).await.shown.message;
-        assert_eq!(
-            queued,
-            "queued for service api: 1 task may drain at once (draining: 1, here: 1); next in line"
-        );
-        one_after_the_other(&simulator, &store).await;
-    });
+    the_second_waits(
+        "[policy]\nmax_concurrent = 5\nmax_concurrent_service = 1\nhold_lifecycle = true\n",
+        "queued for service api: 1 task may drain at once (draining: 1, here: 1); next in line",
+    );
 }
 
 /// There is room for two of its three tasks.
