@@ -31,7 +31,7 @@ pub enum Family {
     /// Completions: a bucket of their own here, so that ten thousand heartbeats after a restart do
     /// not delay one.
     AutoScalingCompletion,
-    /// Terminations that an operator requested.
+    /// Terminations, and changes of desired capacity, that an operator requested.
     AutoScalingTermination,
     /// Reads of application, network and gateway load balancers.
     Elbv2Read,
@@ -141,6 +141,8 @@ calls! {
     LIST_TASKS = "ecs" "ListTasks" on CONTAINER_INSTANCE, EcsClusterResourceRead;
     /// Status of tasks.
     DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
+    /// The services of a cluster, for a rollout.
+    LIST_SERVICES = "ecs" "ListServices" on ANY, EcsServiceRead;
     /// The registrations of a service's tasks, and its state for budgets.
     DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
     /// The registrations of a service's tasks before its load balancers were changed, while such
@@ -168,12 +170,16 @@ calls! {
     DESCRIBE_WARM_POOL = "autoscaling" "DescribeWarmPool" on ANY, AutoScalingRead;
     /// The hooks of a group.
     DESCRIBE_LIFECYCLE_HOOKS = "autoscaling" "DescribeLifecycleHooks" on ANY, AutoScalingRead;
+    /// Instance refreshes of a group, which a rollout waits for.
+    DESCRIBE_INSTANCE_REFRESHES = "autoscaling" "DescribeInstanceRefreshes" on ANY, AutoScalingRead;
     /// A heartbeat.
     RECORD_LIFECYCLE_ACTION_HEARTBEAT = "autoscaling" "RecordLifecycleActionHeartbeat" on GROUP, AutoScalingHeartbeat;
     /// The end of a drain.
     COMPLETE_LIFECYCLE_ACTION = "autoscaling" "CompleteLifecycleAction" on GROUP, AutoScalingCompletion;
     /// An operator's drain that ends with the instance's termination.
     TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP = "autoscaling" "TerminateInstanceInAutoScalingGroup" on GROUP, AutoScalingTermination;
+    /// Capacity for a rollout's new instances.
+    SET_DESIRED_CAPACITY = "autoscaling" "SetDesiredCapacity" on GROUP, AutoScalingTermination;
     /// The protocol of a target group: network load balancers send new connections for a while.
     DESCRIBE_TARGET_GROUPS = "elasticloadbalancing" "DescribeTargetGroups" on ANY, Elbv2Read;
     /// Every target of a target group.

@@ -28,7 +28,7 @@ mod caller;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, MemberView};
+pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, LaunchTemplate, MemberView};
 pub use batch::Described;
 pub use calls::{Call, Family};
 pub use clients::{Environment, Session, caller_arn, connect};

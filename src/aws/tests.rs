@@ -170,6 +170,76 @@ async fn an_absent_cluster_is_empty_and_a_denied_one_is_an_error() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_services_of_a_cluster_are_named_from_all_pages() {
+    let (session, seen) = session(|request| {
+        if request.contains("gone") {
+            json_error("ClusterNotFoundException", "Cluster not found.")
+        } else if request.contains("page-2") {
+            (200, r#"{"serviceArns":["arn:aws:ecs:r:1:service/web/b"]}"#.to_owned())
+        } else {
+            (
+                200,
+                r#"{"serviceArns":["arn:aws:ecs:r:1:service/a"],"nextToken":"page-2"}"#.to_owned(),
+            )
+        }
+    })
+    .await;
+    assert_eq!(session.ecs.list_services("web").await.unwrap(), ["a", "b"]);
+    assert!(seen.lock().unwrap()[0].contains(r#""maxResults":100"#));
+    assert!(session.ecs.list_services("gone").await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_desired_capacity_is_refused_outside_of_the_limits_and_can_be_set_later() {
+    let (session, seen) = session(|request| {
+        let answer = "<SetDesiredCapacityResponse/>".to_owned();
+        if request.contains("DesiredCapacity=9") {
+            xml_error("ValidationError", "New SetDesiredCapacity value 9 is above max value 8")
+        } else if request.contains("DesiredCapacity=7") {
+            xml_error("ScalingActivityInProgress", "Scaling activity in progress")
+        } else {
+            (200, answer)
+        }
+    })
+    .await;
+    session.urgent.set_desired("web", 6).await.unwrap();
+    let sent = seen.lock().unwrap()[0].clone();
+    assert!(sent.contains("DesiredCapacity=6") && sent.contains("HonorCooldown=false"), "{sent}");
+    let refused = session.urgent.set_desired("web", 9).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::Invalid);
+    let later = session.urgent.set_desired("web", 7).await.unwrap_err();
+    assert!(later.class.is_transient());
+    assert!(session.urgent.set_desired("web", u32::MAX).await.is_err());
+    assert_eq!(seen.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_found_on_any_page() {
+    let (session, _) = session(|request| {
+        let page = |status: &str, next: &str| {
+            let answer = format!(
+                "<DescribeInstanceRefreshesResponse><DescribeInstanceRefreshesResult><InstanceRefreshes><member>\
+                 <Status>{status}</Status></member></InstanceRefreshes>{next}\
+                 </DescribeInstanceRefreshesResult></DescribeInstanceRefreshesResponse>"
+            );
+            (200, answer)
+        };
+        match request {
+            request if request.contains("=gone") => {
+                xml_error("ValidationError", "AutoScalingGroup name not found - no such group: gone")
+            }
+            request if request.contains("=calm") => page("Successful", ""),
+            request if request.contains("page-2") => page("Baking", ""),
+            _ => page("Failed", "<NextToken>page-2</NextToken>"),
+        }
+    })
+    .await;
+    assert!(session.autoscaling.refreshes("web").await.unwrap());
+    assert!(!session.autoscaling.refreshes("calm").await.unwrap());
+    assert!(!session.autoscaling.refreshes("gone").await.unwrap());
+}
+
 /// A proxy before AWS can lose a body and still return 200.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_lost_its_body_is_no_empty_list() {
@@ -178,9 +248,11 @@ async fn an_answer_that_lost_its_body_is_no_empty_list() {
         assert!(session.ecs.list_clusters().await.is_err());
         assert!(session.ecs.list_container_instances("web", &names(&["i-1"])).await.is_err());
         assert!(session.ecs.list_tasks("web", None, Desired::Running).await.is_err());
+        assert!(session.ecs.list_services("web").await.is_err());
         assert!(session.elbv2.target_health("arn:aws:elasticloadbalancing:tg").await.is_err());
         assert!(session.autoscaling.groups(None, true).await.is_err());
         assert!(session.autoscaling.hooks("group").await.is_err());
+        assert!(session.autoscaling.refreshes("group").await.is_err());
     }
     let (session, _) = session(|_| (200, r#"{"taskArns":[]}"#.to_owned())).await;
     assert!(session.ecs.list_tasks("web", None, Desired::Running).await.unwrap().is_empty());

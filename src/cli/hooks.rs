@@ -241,6 +241,8 @@ mod tests {
             members: Vec::new(),
             desired: 0,
             minimum: 0,
+            maximum: 0,
+            template: None,
             suspended: Default::default(),
             target_groups: Vec::new(),
             classic: Vec::new(),

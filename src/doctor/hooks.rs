@@ -198,6 +198,8 @@ pub(super) mod tests {
             members: Vec::new(),
             desired: 200,
             minimum: 0,
+            maximum: 0,
+            template: None,
             suspended: Default::default(),
             target_groups: Vec::new(),
             classic: Vec::new(),

@@ -1,9 +1,9 @@
 //! Mutating calls of Auto Scaling. Each is sent once, with one permit: the SDK's retries would
 //! bypass the limiter, and the checks right before the first attempt.
 
-use super::{AutoScaling, Beat, of_action};
+use super::{AutoScaling, Beat, of_action, of_group};
 use crate::aws::calls::{
-    COMPLETE_LIFECYCLE_ACTION, RECORD_LIFECYCLE_ACTION_HEARTBEAT,
+    COMPLETE_LIFECYCLE_ACTION, RECORD_LIFECYCLE_ACTION_HEARTBEAT, SET_DESIRED_CAPACITY,
     TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
 };
 use crate::aws::error::{AwsError, ErrorClass};
@@ -93,6 +93,28 @@ impl AutoScaling {
             .send(permit, &TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP, &on, request.send())
             .await
             .map(|_| ())
+    }
+
+    /// Sets the desired capacity of a group, also during its cooldown.
+    ///
+    /// The call is made once, with a permit of its own. If its answer is lost, only a read of the
+    /// group shows whether it was applied, and a second call could undo a change that others made
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Returns an error if the call was refused, or it is unknown whether it was applied. A value
+    /// outside of the group's minimum and maximum is refused ([`ErrorClass::Invalid`]). Scaling
+    /// activities in progress are no refusal: the same call can succeed later.
+    pub async fn set_desired(&self, group: &str, desired: u32) -> Result<(), AwsError> {
+        let on = of_group(group);
+        let Ok(capacity) = i32::try_from(desired) else {
+            let reason = "the desired capacity is too large for Auto Scaling";
+            return Err(AwsError::own(&SET_DESIRED_CAPACITY, &on, reason));
+        };
+        let request = self.client.set_desired_capacity().auto_scaling_group_name(group);
+        let request = request.desired_capacity(capacity).honor_cooldown(false);
+        let request = request.customize().config_override(once());
+        self.caller.make(&SET_DESIRED_CAPACITY, &on, request.send()).await.map(|_| ())
     }
 }
 

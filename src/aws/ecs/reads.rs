@@ -12,7 +12,7 @@ use crate::aws::batch::{Described, id};
 use crate::aws::caller::next_page;
 use crate::aws::calls::{
     DESCRIBE_CLUSTERS, DESCRIBE_SERVICE_REVISIONS, DESCRIBE_TASKS, LIST_CLUSTERS,
-    LIST_CONTAINER_INSTANCES, LIST_TASKS,
+    LIST_CONTAINER_INSTANCES, LIST_SERVICES, LIST_TASKS,
 };
 use crate::aws::error::{AwsError, MISSING};
 use crate::aws::limiter::Permit;
@@ -199,6 +199,29 @@ impl Ecs {
         let found = answer.tasks.unwrap_or_default().into_iter();
         let found = found.filter_map(TaskView::read).map(|view| (view.arn.clone(), view));
         Ok(Described::sort(arns, found.collect(), &failures))
+    }
+
+    /// Lists the names of the services of a cluster.
+    ///
+    /// # Errors
+    /// Returns an error if a page could not be read: a part of the list is never taken for the
+    /// whole. A cluster that does not exist is an empty list.
+    pub async fn list_services(&self, cluster: &str) -> Result<Vec<String>, AwsError> {
+        let on = of_cluster(cluster);
+        let mut names = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self.client.list_services().cluster(cluster).max_results(PAGE);
+            let request = request.set_next_token(token.clone());
+            let answer = self.caller.make(&LIST_SERVICES, &on, request.send()).await;
+            let Some(page) = unless_absent(answer)? else { return Ok(Vec::new()) };
+            token = next_page(&LIST_SERVICES, &on, token.as_deref(), page.next_token())?;
+            let arns = whole(&LIST_SERVICES, &on, page.service_arns)?;
+            names.extend(arns.iter().map(|arn| id(arn).to_owned()));
+            if token.is_none() {
+                return Ok(names);
+            }
+        }
     }
 
     /// Describes at most ten services of one cluster, by name, with the registrations of the

@@ -26,6 +26,8 @@ pub struct ContainerInstanceView {
     pub pending: u32,
     /// Attributes that have a value, such as `ecs.ami-id`.
     pub attributes: BTreeMap<String, String>,
+    /// Version of its agent.
+    pub agent_version: Option<String>,
     /// Time of its registration.
     pub registered_at: Option<Timestamp>,
     /// Version, which rises with every change that ECS also reports as an event.
@@ -46,6 +48,7 @@ impl ContainerInstanceView {
             attributes: attributes
                 .filter_map(|attribute| Some((attribute.name, attribute.value?)))
                 .collect(),
+            agent_version: from.version_info.and_then(|info| info.agent_version),
             version: from.version,
             arn: from.container_instance_arn?,
         })

@@ -72,7 +72,8 @@ const CODES: &[(ErrorClass, &[&str])] = &[
     ),
     // Problems on AWS's side, some of which have a status that does not show it. (Source for
     // DynamoDB, whose conflicts pass by themselves: DynamoDB developer guide, "Error handling with
-    // DynamoDB".)
+    // DynamoDB"; for scaling activities, which end by themselves: Auto Scaling API reference,
+    // SetDesiredCapacity.)
     (
         ErrorClass::Unavailable,
         &[
@@ -85,6 +86,7 @@ const CODES: &[(ErrorClass, &[&str])] = &[
             "RequestTimeout",
             "RequestTimeoutException",
             "ResourceContention",
+            "ScalingActivityInProgress",
             "HealthUnavailable",
             "TransactionInProgressException",
             "TransactionConflictException",
@@ -181,7 +183,7 @@ mod tests {
             ),
             (400, "ValidationError", "AutoScalingGroup name not found", ErrorClass::Invalid),
             (400, "LimitExceeded", "a quota, not a rate", ErrorClass::Other),
-            (400, "ScalingActivityInProgress", "", ErrorClass::Other),
+            (400, "ScalingActivityInProgress", "", ErrorClass::Unavailable),
             (500, "ResourceContention", "", ErrorClass::Unavailable),
             (500, "HealthUnavailable", "", ErrorClass::Unavailable),
             (400, "ServerException", "", ErrorClass::Unavailable),

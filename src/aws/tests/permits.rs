@@ -61,6 +61,9 @@ async fn a_change_that_is_throttled_is_sent_once() {
     let permit = session.permit(&TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP).await;
     assert!(urgent.terminate_one(permit, "web", "i-1", true).await.is_err());
     assert_eq!(sent(), 1);
+
+    assert!(urgent.set_desired("web", 6).await.is_err());
+    assert_eq!(sent(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,8 @@ use super::super::views::{count, status, timestamp};
 use super::rollout;
 use aws_sdk_ecs::types::{
     Attribute, ContainerDefinition, ContainerInstance, NetworkMode, PlacementConstraint,
-    PortMapping, ProtectedTask, Resource, ResourceType, Service, TaskDefinition, TransportProtocol,
+    PortMapping, ProtectedTask, Resource, ResourceType, SchedulingStrategy, Service,
+    TaskDefinition, TransportProtocol,
 };
 use ecs_drain_state::ContainerInstanceStatus;
 use ecs_drain_state::diagnosis::{
@@ -63,6 +64,8 @@ fn ports(resource: &Resource, of: fn(u16) -> Port) -> impl Iterator<Item = Port>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceStateView {
     pub name: String,
+    /// True if its scheduling strategy is `DAEMON`.
+    pub daemon: bool,
     /// ARN of the task definition of new tasks.
     pub task_definition: Option<String>,
     /// ARN of the service deployment in progress, if any.
@@ -100,6 +103,7 @@ impl ServiceStateView {
         let primary = from.task_sets().iter().find(|set| set.status() == Some("PRIMARY"));
         let definition = primary.and_then(|set| set.task_definition()).or(from.task_definition());
         Some(ServiceStateView {
+            daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
             task_definition: definition.map(str::to_owned),
             deployment: from
                 .current_service_deployment()

@@ -26,16 +26,17 @@ impl AutoScaling {
         stage: Stage,
     ) -> String {
         let id = id.unwrap_or_else(|| ids::instance_id(&mut self.rng));
-        let launches = self.groups.get_mut(group).map_or(0, |group| {
+        let (launches, image) = self.groups.get_mut(group).map_or_else(Default::default, |group| {
             group.members.insert(id.clone());
             group.launches += 1;
-            group.launches
+            (group.launches, group.spec.image())
         });
         let zone = if launches % 2 == 1 { "a" } else { "b" };
         let member = Member {
             id: id.clone(),
             group: group.to_owned(),
             zone: format!("{}{zone}", self.region),
+            image,
             journey,
             stage,
             origin: "EC2",
@@ -170,6 +171,32 @@ impl AutoScaling {
         self.run_until(now);
         let Some(group) = self.groups.get_mut(name) else { return false };
         group.out_of_capacity = out;
+        true
+    }
+
+    /// Changes the AMI and the version of the launch template of the instances that a group launches
+    /// from now on. Returns false if there is no such group.
+    pub fn change_image(&mut self, group: &str, ami_id: &str, template_version: u32) -> bool {
+        let Some(group) = self.groups.get_mut(group) else { return false };
+        group.spec.ami_id = ami_id.to_owned();
+        group.spec.template_version = template_version;
+        true
+    }
+
+    /// Changes the version of the ECS agent on the instances that a group launches from now on.
+    /// Returns false if there is no such group.
+    pub fn change_agent(&mut self, group: &str, version: &str) -> bool {
+        let Some(group) = self.groups.get_mut(group) else { return false };
+        group.spec.agent_version = version.to_owned();
+        true
+    }
+
+    /// Lets the agents of the instances that a group launches from now on register with its cluster
+    /// after this long, or never (`None`). Returns false if there is no such group.
+    pub fn set_registration(&mut self, group: &str, after: Option<Duration>) -> bool {
+        let Some(group) = self.groups.get_mut(group) else { return false };
+        group.spec.registers = after.is_some();
+        group.spec.registration_time = after.unwrap_or_default();
         true
     }
 

@@ -224,6 +224,9 @@ impl AutoScaling {
             Journey::BackToPool => self.effects.push(Effect::Stopped { group, instance_id }),
             Journey::RootVolume => {
                 member.stage_ends = Some(now + ROOT_VOLUME_REPLACED);
+                if let Some(group) = self.groups.get(&group) {
+                    member.image = group.spec.image();
+                }
                 self.effects.push(Effect::RootVolumeReplaced { group, instance_id });
             }
             Journey::Out | Journey::OutOfPool => {

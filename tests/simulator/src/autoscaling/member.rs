@@ -1,6 +1,7 @@
 //! One instance of a group.
 
 use super::hooks::Action;
+use super::spec::Image;
 use super::state::{self, Journey, Stage};
 use crate::SimTime;
 
@@ -10,6 +11,7 @@ pub(super) struct Member {
     pub(super) id: String,
     pub(super) group: String,
     pub(super) zone: String,
+    pub(super) image: Image,
     pub(super) journey: Journey,
     pub(super) stage: Stage,
     /// Its origin: a lifecycle event's `Origin`.

@@ -36,6 +36,7 @@ pub(crate) use read_api::INSTANCE_TYPE;
 
 pub use hooks::{Completion, How, LifecycleResult, PendingAction, Transition};
 pub use refresh::{RefreshSpec, RefreshStatus};
+pub(crate) use spec::Image;
 pub use spec::{GroupSpec, HookSpec, WarmPoolSpec};
 
 /// A consequence of Auto Scaling's work for the rest of the world.
@@ -308,6 +309,13 @@ impl AutoScaling {
     /// Returns an instance's availability zone.
     pub fn zone_of(&self, instance_id: &str) -> Option<&str> {
         self.members.get(instance_id).map(|member| member.zone.as_str())
+    }
+
+    /// Returns the software that an instance was launched with; `None` once it has left its group,
+    /// or its EC2 instance is terminated.
+    pub(crate) fn image_of(&self, instance_id: &str) -> Option<&Image> {
+        let member = self.members.get(instance_id).filter(|member| !member.dead);
+        member.map(|member| &member.image)
     }
 
     /// Returns an instance's lifecycle state in AWS's words; `None` once it has left its group.

@@ -46,9 +46,9 @@ impl AutoScaling {
 
     fn write_group(&self, xml: &mut Xml, group: &Group, with_instances: bool) {
         let spec = &group.spec;
-        xml.element("AutoScalingGroupName", &spec.name)
-            .element("AutoScalingGroupARN", &group.arn)
-            .element("MinSize", spec.min)
+        xml.element("AutoScalingGroupName", &spec.name).element("AutoScalingGroupARN", &group.arn);
+        write_template(xml, spec.image().template.as_ref());
+        xml.element("MinSize", spec.min)
             .element("MaxSize", spec.max)
             .element("DesiredCapacity", spec.desired)
             .element("DefaultCooldown", 300)
@@ -119,6 +119,7 @@ impl AutoScaling {
                 .element("LifecycleState", member.state_name())
                 .element("HealthStatus", health)
                 .element("ProtectedFromScaleIn", member.protected);
+            write_template(xml, member.image.template.as_ref());
         })
         .optional("NextToken", page.next);
         Ok(xml.finish())
@@ -154,6 +155,25 @@ impl AutoScaling {
         let mut xml = Xml::new();
         write_warm_pool(&mut xml, group);
         xml.list("Instances", page.items, write_instance).optional("NextToken", page.next);
+        Ok(xml.finish())
+    }
+
+    /// Describes the instance refreshes of a group: the last one is remembered. Source: Auto Scaling
+    /// API reference, DescribeInstanceRefreshes.
+    pub(super) fn describe_refreshes(&self, params: &Params) -> Result<String, ApiError> {
+        let group = self.require_group(params.require("AutoScalingGroupName")?)?;
+        let size = page_size(params, 50, 100)?;
+        let wanted = group.refresh.iter().map(|refresh| (refresh.id(), refresh));
+        let page = self.cut(wanted, size, params)?;
+        let mut xml = Xml::new();
+        xml.list("InstanceRefreshes", page.items, |xml, refresh| {
+            xml.element("InstanceRefreshId", refresh.id())
+                .element("AutoScalingGroupName", &group.spec.name)
+                .element("Status", refresh.status.as_str())
+                .element("StartTime", timestamp(self.start, refresh.started_at))
+                .element("InstancesToUpdate", refresh.left());
+        })
+        .optional("NextToken", page.next);
         Ok(xml.finish())
     }
 
@@ -256,6 +276,18 @@ fn write_instance(xml: &mut Xml, member: &Member) {
         .element("LifecycleState", member.state_name())
         .element("HealthStatus", if member.healthy { "Healthy" } else { "Unhealthy" })
         .element("ProtectedFromScaleIn", member.protected);
+    write_template(xml, member.image.template.as_ref());
+}
+
+/// Writes a launch template by its id, its name and its version.
+fn write_template(xml: &mut Xml, template: Option<&(String, u32)>) {
+    if let Some((id, version)) = template {
+        xml.nested("LaunchTemplate", |xml| {
+            xml.element("LaunchTemplateId", id)
+                .element("LaunchTemplateName", "template")
+                .element("Version", version);
+        });
+    }
 }
 
 fn write_warm_pool(xml: &mut Xml, group: &Group) {

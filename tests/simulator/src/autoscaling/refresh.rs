@@ -68,11 +68,25 @@ pub enum RefreshStatus {
     Failed,
 }
 
+impl RefreshStatus {
+    /// Returns the API's spelling.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RefreshStatus::InProgress => "InProgress",
+            RefreshStatus::Cancelling => "Cancelling",
+            RefreshStatus::Successful => "Successful",
+            RefreshStatus::Cancelled => "Cancelled",
+            RefreshStatus::Failed => "Failed",
+        }
+    }
+}
+
 /// A group's last instance refresh.
 #[derive(Clone, Debug)]
 pub(super) struct Refresh {
     spec: RefreshSpec,
     pub(super) status: RefreshStatus,
+    pub(super) started_at: SimTime,
     /// Instances that are still to be replaced.
     old: BTreeSet<String>,
     /// Instances that are leaving.
@@ -87,6 +101,16 @@ pub(super) struct Refresh {
 impl Refresh {
     fn is_under_way(&self) -> bool {
         matches!(self.status, RefreshStatus::InProgress | RefreshStatus::Cancelling)
+    }
+
+    /// Returns its id, which follows from its start: a group has one refresh at a time.
+    pub(super) fn id(&self) -> String {
+        format!("08b91cf7-8fa6-48af-b6a6-{:012x}", self.started_at.as_nanos() / 1_000_000)
+    }
+
+    /// Returns the number of instances that are still to be replaced.
+    pub(super) fn left(&self) -> usize {
+        self.old.len()
     }
 
     /// Returns the number of instances that the group has above its desired capacity because of the
@@ -130,6 +154,7 @@ impl AutoScaling {
         found.refresh = Some(Refresh {
             spec,
             status: RefreshStatus::InProgress,
+            started_at: now,
             old,
             leaving: BTreeSet::new(),
             extra: 0,

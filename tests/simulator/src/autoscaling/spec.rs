@@ -35,6 +35,16 @@ pub struct GroupSpec {
     pub instance_memory: u32,
     /// The AMI of its instances, which ECS shows as the attribute `ecs.ami-id`.
     pub ami_id: String,
+    /// The id of its launch template; `None` for a group with a launch configuration.
+    pub launch_template: Option<String>,
+    /// The version of that launch template.
+    pub template_version: u32,
+    /// The version of the ECS agent in its AMI.
+    pub agent_version: String,
+    /// The time between the running instance and its registration with the cluster.
+    pub registration_time: Duration,
+    /// False if the agents of its new instances never register.
+    pub registers: bool,
     /// The ECS capacity provider that the group belongs to.
     pub capacity_provider: Option<String>,
     /// Custom attributes that its instances' agents register with.
@@ -64,6 +74,11 @@ impl Default for GroupSpec {
             instance_cpu: 4096,
             instance_memory: 16_384,
             ami_id: "ami-0a1b2c3d4e5f60718".to_owned(),
+            launch_template: Some("lt-0a1b2c3d4e5f60718".to_owned()),
+            template_version: 1,
+            agent_version: "1.89.0".to_owned(),
+            registration_time: Duration::ZERO,
+            registers: true,
             capacity_provider: None,
             attributes: BTreeMap::new(),
             launch_time: Duration::from_secs(60),
@@ -73,7 +88,29 @@ impl Default for GroupSpec {
     }
 }
 
+/// The software that an instance was launched with. A later change of its group does not change it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) ami_id: String,
+    /// The id and the version of the launch template.
+    pub(crate) template: Option<(String, u32)>,
+    pub(crate) agent_version: String,
+    pub(crate) registration_time: Duration,
+    pub(crate) registers: bool,
+}
+
 impl GroupSpec {
+    /// Returns the software of the instances that are launched now.
+    pub(super) fn image(&self) -> Image {
+        Image {
+            ami_id: self.ami_id.clone(),
+            template: self.launch_template.clone().map(|id| (id, self.template_version)),
+            agent_version: self.agent_version.clone(),
+            registration_time: self.registration_time,
+            registers: self.registers,
+        }
+    }
+
     /// Returns true if balancers are attached to the group itself.
     pub(super) fn has_balancers(&self) -> bool {
         !self.target_group_arns.is_empty() || !self.classic_names.is_empty()

@@ -28,6 +28,7 @@ impl AutoScaling {
             "DescribeAutoScalingInstances" => self.describe_instances(params),
             "DescribeLifecycleHooks" => self.describe_hooks(params),
             "DescribeWarmPool" => self.describe_warm_pool(params),
+            "DescribeInstanceRefreshes" => self.describe_refreshes(params),
             "DescribeScalingActivities" => self.describe_activities(params),
             "CompleteLifecycleAction" => self.complete_lifecycle_action(now, params),
             "RecordLifecycleActionHeartbeat" => self.record_heartbeat(now, params),

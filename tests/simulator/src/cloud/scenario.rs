@@ -207,6 +207,39 @@ impl Cloud {
         result
     }
 
+    /// Changes the AMI and the version of the launch template of the instances that a group launches
+    /// from now on, as a new version of the template does. Its present instances become old ones.
+    pub fn change_image(&mut self, group: &str, ami_id: &str, template_version: u32) -> bool {
+        let known = self.world.autoscaling.change_image(group, ami_id, template_version);
+        self.change();
+        known
+    }
+
+    /// Changes the version of the ECS agent on the instances that a group launches from now on.
+    pub fn change_agent(&mut self, group: &str, version: &str) -> bool {
+        let known = self.world.autoscaling.change_agent(group, version);
+        self.change();
+        known
+    }
+
+    /// Lets the agents of the instances that a group launches from now on register with its cluster
+    /// this long after their start.
+    pub fn registrations_take(&mut self, group: &str, span: Duration) -> bool {
+        self.set_registration(group, Some(span))
+    }
+
+    /// Keeps the agents of the instances that a group launches from now on from registering: the
+    /// instances come into service and never become container instances.
+    pub fn registrations_fail(&mut self, group: &str) -> bool {
+        self.set_registration(group, None)
+    }
+
+    fn set_registration(&mut self, group: &str, after: Option<Duration>) -> bool {
+        let known = self.world.autoscaling.set_registration(group, after);
+        self.change();
+        known
+    }
+
     /// Takes away EC2's capacity for a group's launches: the group stays below its desired capacity
     /// and tries again every minute.
     pub fn capacity_runs_out(&mut self, group: &str) -> bool {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::autoscaling::{RefreshSpec, RefreshStatus};
 use crate::ecs::InstanceStatus;
-use crate::testing::{CLUSTER, GROUP, cloud};
+use crate::testing::{CLUSTER, GROUP, autoscaling, cloud, ecs, list};
+use serde_json::json;
 
 fn later(cloud: &mut Cloud, seconds: u64) {
     cloud.advance(cloud.now() + SimTime::from_secs(seconds));
@@ -54,6 +55,52 @@ fn a_service_has_nowhere_to_go_until_capacity_comes_back() {
     let left: usize =
         ["i-1", "i-2", "i-3"].iter().map(|instance| services_on(&cloud, instance)).sum();
     assert_eq!((cloud.instance_ids(GROUP).len(), left), (6, 0));
+}
+
+/// The API shows all that makes an instance old or new, and a refresh while one runs.
+#[test]
+fn a_changed_image_is_on_instances_that_are_launched_afterwards() {
+    let mut cloud = cloud();
+    assert!(cloud.change_image(GROUP, "ami-new", 2) && cloud.change_agent(GROUP, "1.90.0"));
+    assert!(cloud.registrations_take(GROUP, Duration::from_secs(30)));
+    let desired = [("AutoScalingGroupName", GROUP), ("DesiredCapacity", "4")];
+    autoscaling(&mut cloud, "SetDesiredCapacity", &desired);
+    let registered = |cloud: &mut Cloud| {
+        let arns = ecs(cloud, "ListContainerInstances", &json!({ "cluster": CLUSTER }));
+        let arns =
+            json!({ "cluster": CLUSTER, "containerInstances": arns["containerInstanceArns"] });
+        let answer = ecs(cloud, "DescribeContainerInstances", &arns);
+        let agents = list(&answer, "containerInstances").into_iter().map(|instance| {
+            let attributes = list(instance, "attributes").into_iter();
+            let ami = attributes.clone().find(|attribute| attribute["name"] == "ecs.ami-id");
+            (
+                instance["versionInfo"]["agentVersion"].as_str().unwrap().to_owned(),
+                ami.unwrap()["value"].as_str().unwrap().to_owned(),
+            )
+        });
+        agents.collect::<Vec<_>>()
+    };
+    later(&mut cloud, 75);
+    assert_eq!(registered(&mut cloud).len(), 3, "in service, and not registered yet");
+    later(&mut cloud, 30);
+    let new = ("1.90.0".to_owned(), "ami-new".to_owned());
+    assert_eq!(registered(&mut cloud).iter().filter(|one| **one == new).count(), 1);
+
+    let groups = autoscaling(&mut cloud, "DescribeAutoScalingGroups", &[]);
+    let shown = |version: u32| groups.matches(&format!("<Version>{version}</Version>")).count();
+    assert_eq!((shown(1), shown(2)), (3, 2), "three old instances, a new one and the group");
+
+    assert!(cloud.registrations_fail(GROUP));
+    cloud.set_group_desired(GROUP, 5).unwrap();
+    later(&mut cloud, 3600);
+    assert_eq!((cloud.instance_ids(GROUP).len(), registered(&mut cloud).len()), (5, 4));
+
+    let refreshes = [("AutoScalingGroupName", GROUP)];
+    let none = autoscaling(&mut cloud, "DescribeInstanceRefreshes", &refreshes);
+    assert!(!none.contains("<Status>"), "{none}");
+    assert!(cloud.start_instance_refresh(GROUP, RefreshSpec::default()));
+    let one = autoscaling(&mut cloud, "DescribeInstanceRefreshes", &refreshes);
+    assert!(one.contains("<Status>InProgress</Status>"), "{one}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! ECS, load balancing and Auto Scaling together, and their effects on each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -26,6 +26,8 @@ pub struct World {
     ports: BTreeMap<String, u16>,
     /// Instances that the balancers attached to their group are draining.
     leaving: Vec<Leaving>,
+    /// Instances whose agents will register, by the moment, with their groups.
+    booting: BTreeSet<(SimTime, String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ impl World {
             autoscaling: AutoScaling::new(region, start, seed.wrapping_add(2)),
             ports: BTreeMap::new(),
             leaving: Vec::new(),
+            booting: BTreeSet::new(),
         }
     }
 
@@ -73,8 +76,13 @@ impl World {
     }
 
     pub(super) fn next_event(&self, now: SimTime) -> Option<SimTime> {
-        let events =
-            [self.ecs.next_event(), self.elb.next_event(now), self.autoscaling.next_event(now)];
+        let booted = self.booting.first().map(|(at, ..)| *at);
+        let events = [
+            self.ecs.next_event(),
+            self.elb.next_event(now),
+            self.autoscaling.next_event(now),
+            booted,
+        ];
         events.into_iter().flatten().min()
     }
 
@@ -91,6 +99,11 @@ impl World {
             for effect in effects {
                 self.apply(now, effect, checkers, &mut happened);
             }
+        }
+        while self.booting.first().is_some_and(|(at, ..)| *at <= now)
+            && let Some((_, group, instance_id)) = self.booting.pop_first()
+        {
+            self.register(now, &group, &instance_id);
         }
         self.elb.advance(now);
         self.ecs.advance(now, &mut self.elb);
@@ -162,32 +175,46 @@ impl World {
         }
     }
 
-    /// Registers the agent of a launched instance; the agent of an instance that was only stopped
-    /// connects again.
+    /// Lets the agent of a launched instance register, now or later; the agent of an instance that
+    /// was only stopped connects again.
     fn launched(&mut self, now: SimTime, group: &str, instance_id: &str) {
         self.elb.instance_started(now, instance_id, &self.ecs.addresses(instance_id));
         let Some(spec) = self.autoscaling.group(group) else { return };
-        let Some(cluster) = spec.cluster.clone() else { return };
-        let (cpu, memory) = (spec.instance_cpu, spec.instance_memory);
+        let Some(cluster) = &spec.cluster else { return };
         let known = self
             .ecs
             .instances_of(instance_id)
             .any(|(name, instance)| name == cluster && instance.stopped);
+        let Some(image) = self.autoscaling.image_of(instance_id) else { return };
         if known {
             self.ecs.ec2_started(now, &mut self.elb, instance_id);
-        } else {
-            let mut attributes = spec.attributes.clone();
-            attributes.insert("ecs.ami-id".to_owned(), spec.ami_id.clone());
-            let zone = self.autoscaling.zone_of(instance_id).unwrap_or("us-east-1a");
-            attributes.insert("ecs.availability-zone".to_owned(), zone.to_owned());
-            let provider = spec.capacity_provider.clone();
-            self.ecs.register_instance(now, &cluster, instance_id, cpu, memory);
-            for (name, value) in &attributes {
-                self.ecs.set_attribute(instance_id, name, value);
-            }
-            if let Some(provider) = provider {
-                self.ecs.set_capacity_provider(instance_id, &provider);
-            }
+        } else if image.registers && image.registration_time.is_zero() {
+            self.register(now, group, instance_id);
+        } else if image.registers {
+            let at = now + image.registration_time;
+            self.booting.insert((at, group.to_owned(), instance_id.to_owned()));
+        }
+    }
+
+    /// Registers the agent of an instance with the cluster of its group, unless the instance has
+    /// ended meanwhile.
+    fn register(&mut self, now: SimTime, group: &str, instance_id: &str) {
+        let Some(spec) = self.autoscaling.group(group) else { return };
+        let Some(image) = self.autoscaling.image_of(instance_id) else { return };
+        let Some(cluster) = spec.cluster.clone() else { return };
+        let (cpu, memory) = (spec.instance_cpu, spec.instance_memory);
+        let mut attributes = spec.attributes.clone();
+        attributes.insert("ecs.ami-id".to_owned(), image.ami_id.clone());
+        let zone = self.autoscaling.zone_of(instance_id).unwrap_or("us-east-1a");
+        attributes.insert("ecs.availability-zone".to_owned(), zone.to_owned());
+        let (provider, agent) = (spec.capacity_provider.clone(), image.agent_version.clone());
+        self.ecs.register_instance(now, &cluster, instance_id, cpu, memory);
+        for (name, value) in &attributes {
+            self.ecs.set_attribute(instance_id, name, value);
+        }
+        self.ecs.set_agent_version(instance_id, &agent);
+        if let Some(provider) = provider {
+            self.ecs.set_capacity_provider(instance_id, &provider);
         }
     }
 

@@ -78,7 +78,7 @@ impl Ecs {
             "containerInstanceArn": self.instance_arn(&cluster.name, &instance.id),
             "ec2InstanceId": instance.ec2_instance_id,
             "version": instance.version,
-            "versionInfo": { "agentVersion": "1.89.0", "agentHash": "a1b2c3d4", "dockerVersion": "DockerVersion: 25.0.8" },
+            "versionInfo": { "agentVersion": instance.agent_version, "agentHash": "a1b2c3d4", "dockerVersion": "DockerVersion: 25.0.8" },
             "registeredResources": resources(instance, false),
             "remainingResources": resources(instance, true),
             "status": instance.status.as_str(),

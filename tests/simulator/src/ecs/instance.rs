@@ -54,6 +54,7 @@ impl Ecs {
             status: InstanceStatus::Active,
             status_since: now,
             capacity_provider: None,
+            agent_version: "1.89.0".to_owned(),
             agent_connected: true,
             ec2_alive: true,
             stopped: false,

@@ -57,6 +57,8 @@ pub struct ContainerInstance {
     pub status_since: SimTime,
     /// `capacityProviderName`.
     pub capacity_provider: Option<String>,
+    /// `versionInfo.agentVersion`.
+    pub agent_version: String,
     /// True while the agent is connected to ECS. Without it task states freeze: a `RUNNING` task
     /// stays `RUNNING`, and its service does not replace it (source: containers-roadmap#2040).
     pub agent_connected: bool,

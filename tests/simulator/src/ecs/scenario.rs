@@ -124,6 +124,11 @@ impl Ecs {
         self.each_registration(ec2, |instance| instance.capacity_provider = Some(name.to_owned()));
     }
 
+    /// Sets the version of an instance's agent.
+    pub fn set_agent_version(&mut self, ec2: &str, version: &str) {
+        self.each_registration(ec2, |instance| instance.agent_version = version.to_owned());
+    }
+
     fn each_registration(&mut self, ec2: &str, mut change: impl FnMut(&mut ContainerInstance)) {
         for cluster in self.clusters.values_mut() {
             for id in cluster.by_ec2.get(ec2).into_iter().flatten() {

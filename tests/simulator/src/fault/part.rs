@@ -19,6 +19,7 @@ pub(crate) fn paged(operation: &str) -> Option<&'static [&'static str]> {
         "ListTasks" => Some(&["\"taskArns\":[]"]),
         "DescribeAutoScalingGroups" => Some(&["<AutoScalingGroups></AutoScalingGroups>"]),
         "DescribeAutoScalingInstances" => Some(&["<AutoScalingInstances></AutoScalingInstances>"]),
+        "DescribeInstanceRefreshes" => Some(&["<InstanceRefreshes></InstanceRefreshes>"]),
         "DescribeScalingActivities" => Some(&["<Activities></Activities>"]),
         "DescribeWarmPool" => Some(&["<Instances></Instances>"]),
         "DescribeTargetGroups" => Some(&["<TargetGroups></TargetGroups>"]),
