@@ -5,9 +5,11 @@
 //! conditions between processes.
 
 use crate::store::{
-    Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Status, Store, StoreError, UnfinishedKey,
+    Answer, OpenWork, Pauses, Read, ReadRequest, ReadRollout, Saved, Status, Store, StoreError,
+    UnfinishedKey,
 };
 use ecs_drain_state::Record;
+use ecs_drain_state::rollout::Rollout;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -106,8 +108,8 @@ impl Records {
         }
     }
 
-    /// Returns this controller's unfinished records and unanswered requests; they may lag behind. A
-    /// dry run has no requests.
+    /// Returns this controller's unfinished records and rollouts, and unanswered requests; they may
+    /// lag behind. A dry run has only records.
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
@@ -120,8 +122,34 @@ impl Records {
                 let records = unfinished
                     .map(|r| UnfinishedKey { key: r.key(), version: r.version })
                     .collect();
-                Ok(OpenWork { records, requests: Vec::new() })
+                Ok(OpenWork { records, ..OpenWork::default() })
             }
+        }
+    }
+
+    /// Writes a rollout over the version that it was read at, or creates one of version 0. Returns
+    /// `None` if another process wrote first. A dry run writes none.
+    ///
+    /// # Errors
+    /// Returns an error if the table did not answer, or refused.
+    pub async fn save_rollout(&self, rollout: Rollout) -> Result<Option<Rollout>, StoreError> {
+        match self {
+            Records::Table(store) => store.save_rollout(rollout).await,
+            Records::Memory(_) => Ok(None),
+        }
+    }
+
+    /// Reads rollouts as they are now. Omits rollouts that do not exist.
+    ///
+    /// # Errors
+    /// Returns an error if the table did not answer, or refused.
+    pub async fn rollouts(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<(String, ReadRollout)>, StoreError> {
+        match self {
+            Records::Table(store) if !keys.is_empty() => store.rollouts(keys).await,
+            Records::Table(_) | Records::Memory(_) => Ok(Vec::new()),
         }
     }
 

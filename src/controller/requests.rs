@@ -57,6 +57,7 @@ async fn carry_out_one(
                 shared.records.answer(key, &answer).await?;
             }
         }
+        ReadRequest::Rollout(_) => {}
         ReadRequest::Unreadable { why } => {
             log::scope!(error, scope, key, why, "Request not read; nothing was changed");
             let answer = Answer { text: why, refused: true, at: shared.clock.now() };

@@ -1,8 +1,9 @@
-//! The DynamoDB table: drain records, requests of operators, pauses, and the lease.
+//! The DynamoDB table: drain records, rollouts, requests of operators, pauses, and the lease.
 //!
 //! | file | contents |
 //! | --- | --- |
 //! | `records` | create, save, read and find drain records |
+//! | [`rollouts`] | rollouts, and requests about them |
 //! | [`requests`] | requests of operators, and the answers |
 //! | [`pauses`] | pauses of everything, of an account and region, or of a cluster |
 //! | [`lease`] | decides which replica acts |
@@ -26,7 +27,7 @@
 //!   [`Read::Unreadable`], which names the attribute.
 //!
 //! This module interprets a record in one way only: whether it is done, which decides on the sparse
-//! index and the TTL.
+//! index and the TTL. The same holds for rollouts.
 
 mod counting;
 mod error;
@@ -36,6 +37,7 @@ pub mod pauses;
 mod probe;
 mod records;
 pub mod requests;
+pub mod rollouts;
 pub mod schema;
 pub mod status;
 
@@ -44,6 +46,7 @@ pub use lease::{Lease, LeaseView};
 pub use pauses::Pauses;
 pub use records::{OpenWork, Saved, UnfinishedKey};
 pub use requests::{Answer, Leader, ReadRequest};
+pub use rollouts::ReadRollout;
 pub use schema::TableOptions;
 pub use status::Status;
 

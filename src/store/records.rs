@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure as OnRefusal,
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
-use ecs_drain_state::Record;
+use ecs_drain_state::{Record, rollout};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub enum Saved {
     LostRace,
 }
 
-/// An unfinished record as the index shows it. The index lags by moments, so this only shows which
+/// An unfinished record or rollout as the index shows it. The index lags by moments, so this only shows which
 /// record to read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnfinishedKey {
@@ -44,6 +44,8 @@ pub struct OpenWork {
     pub records: Vec<UnfinishedKey>,
     /// Keys of requests without an answer.
     pub requests: Vec<String>,
+    /// The controller's unfinished rollouts.
+    pub rollouts: Vec<UnfinishedKey>,
 }
 
 impl Store {
@@ -221,12 +223,14 @@ impl Store {
         Ok(self.open_work().await?.records)
     }
 
-    /// Returns the controller's unfinished records and unanswered requests, in one query.
+    /// Returns the controller's unfinished records and rollouts, and unanswered requests, in one
+    /// query.
     ///
     /// # Errors
     /// Returns an error if a call fails.
     pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
         let mut work = OpenWork::default();
+        let rollouts = self.rollout_prefix();
         for item in self.query(UNFINISHED_INDEX, UNFINISHED_OF, &self.controller).await? {
             let Some(key) = item::key(&item).map(str::to_owned) else { continue };
             if let Some(asked) = key.strip_prefix(requests::KEY_PREFIX) {
@@ -235,9 +239,13 @@ impl Store {
                 if asked.split('/').next() == Some(self.controller.as_str()) {
                     work.requests.push(key);
                 }
-            } else if is_record(&key) {
-                let version = item::version_in(item::string(&item, UNFINISHED).unwrap_or_default());
+                continue;
+            }
+            let version = item::version_in(item::string(&item, UNFINISHED).unwrap_or_default());
+            if is_record(&key) {
                 work.records.push(UnfinishedKey { key, version });
+            } else if key.starts_with(&rollouts) {
+                work.rollouts.push(UnfinishedKey { key, version });
             }
         }
         Ok(work)
@@ -284,18 +292,28 @@ impl Store {
     /// # Errors
     /// Returns an error if a call fails.
     pub async fn all(&self) -> Result<Vec<(String, Read)>, StoreError> {
+        let items = self.scan(is_record).await?;
+        Ok(items.into_iter().map(|(key, item)| (key, item::read_of(&item, self.schema))).collect())
+    }
+
+    /// Returns the items of the table with these keys, strongly consistent, in the order of their
+    /// keys.
+    pub(super) async fn scan(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, HashMap<String, AttributeValue>>, StoreError> {
         let scan = self.records.scan().table_name(self.table()).consistent_read(true);
         let mut pages = scan.into_paginator().send();
-        let mut found = Vec::new();
+        let mut found = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.place.failed(&SCAN, &error))?;
             for item in page.items.unwrap_or_default() {
-                if let Some(key) = item::key(&item).filter(|key| is_record(key)) {
-                    found.push((key.to_owned(), item::read_of(&item, self.schema)));
+                let key = item::key(&item).filter(|key| is_wanted(key)).map(str::to_owned);
+                if let Some(key) = key {
+                    found.insert(key, item);
                 }
             }
         }
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found)
     }
 }
@@ -303,17 +321,25 @@ impl Store {
 /// Checks whether a key is that of a record. A record's key begins with 12 digits, other keys with
 /// a word.
 fn is_record(key: &str) -> bool {
-    let others = [lease::KEY_PREFIX, requests::KEY_PREFIX, pauses::KEY_PREFIX, status::KEY_PREFIX];
+    let others = [
+        lease::KEY_PREFIX,
+        requests::KEY_PREFIX,
+        pauses::KEY_PREFIX,
+        rollout::KEY_PREFIX,
+        status::KEY_PREFIX,
+    ];
     !others.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// Interprets a refused condition. If the stored write id is the one that was just tried, the write
 /// succeeded.
 fn refused(tried: Record, stored: Option<&HashMap<String, AttributeValue>>) -> Saved {
-    let ours = stored
-        .and_then(|item| item::string(item, "write_id"))
-        .is_some_and(|id| id == tried.write_id);
-    if ours { Saved::Saved(Box::new(tried)) } else { Saved::LostRace }
+    if is_ours(&tried.write_id, stored) { Saved::Saved(Box::new(tried)) } else { Saved::LostRace }
+}
+
+/// Returns whether a stored item is that of the write with this id.
+pub(super) fn is_ours(write_id: &str, stored: Option<&HashMap<String, AttributeValue>>) -> bool {
+    stored.and_then(|item| item::string(item, "write_id")) == Some(write_id)
 }
 
 /// Builds the update that sets these attributes and keeps all others: expression, names, values.

@@ -17,13 +17,14 @@
 
 use super::item::Attributes;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
-use super::{Store, StoreError, item, lease};
+use super::{Store, StoreError, item, lease, rollouts};
 use crate::aws::calls::{Call, PUT_ITEM, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain_state::Request;
 use ecs_drain_state::request::SCHEMA;
+use ecs_drain_state::rollout;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -40,7 +41,10 @@ const ANSWER: &str = "answer";
 /// Result of reading a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadRequest {
+    /// A request for one instance.
     Request(Box<Request>),
+    /// A request about a rollout.
+    Rollout(Box<rollout::Request>),
     /// It cannot be parsed: a newer program wrote it, or a person edited it.
     Unreadable {
         /// The attribute and its problem.
@@ -81,11 +85,20 @@ pub fn key(request: &Request) -> String {
 /// # Errors
 /// Returns the reason if the request has no item. This does not happen to requests of this program.
 pub fn item_of(request: &Request) -> Result<Attributes, String> {
-    let key = key(request);
+    item(request, key(request), &request.controller, request.at)
+}
+
+/// Adds the attributes of the indexes and the TTL to those of a request.
+pub(super) fn item(
+    request: &impl Serialize,
+    key: String,
+    controller: &str,
+    at: Timestamp,
+) -> Result<Attributes, String> {
     let mut item = item::attributes(request)?;
-    item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(request.controller.clone()));
+    item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(controller.to_owned()));
     item.insert(UNFINISHED.to_owned(), AttributeValue::S(format!("{key}@{:012}", 1)));
-    item.insert(EXPIRES_AT.to_owned(), expiry(request.at));
+    item.insert(EXPIRES_AT.to_owned(), expiry(at));
     item.insert(KEY.to_owned(), AttributeValue::S(key));
     Ok(item)
 }
@@ -96,30 +109,50 @@ pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadReq
     if let Some(schema) = item::schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
         return unreadable(format!("a newer ecs-drain wrote it (schema {schema})"));
     }
-    let request: Request = match item::parse(item) {
-        Ok(request) => request,
-        Err(why) => return unreadable(why),
+    let read = if rollouts::is_request(item) {
+        rollouts::read_request(item, controller)
+    } else {
+        request(item, controller)
     };
+    read.unwrap_or_else(unreadable)
+}
+
+fn request(
+    item: &HashMap<String, AttributeValue>,
+    controller: &str,
+) -> Result<ReadRequest, String> {
+    let request: Request = item::parse(item)?;
     if request.schema != SCHEMA {
-        return unreadable(format!("attribute schema: {} is unknown", request.schema));
+        return Err(format!("attribute schema: {} is unknown", request.schema));
     }
-    let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
     // A slash in one of them would form a key of another cluster, for which the operator may have
     // no permission.
     let parts =
         [&request.account, &request.region, &request.id].into_iter().chain(&request.cluster);
     let plain = parts.into_iter().all(|part| !part.is_empty() && !part.contains('/'));
+    check(item, &key(&request), plain, &request.controller, controller)?;
+    Ok(ReadRequest::Request(Box::new(request)))
+}
+
+/// Checks the key of a request against the one that its attributes form. `plain` is false if one of
+/// them has a slash or is empty. Checks that the request is for this controller, too.
+pub(super) fn check(
+    item: &HashMap<String, AttributeValue>,
+    says: &str,
+    plain: bool,
+    whose: &str,
+    controller: &str,
+) -> Result<(), String> {
+    let is = item::key(item).unwrap_or_default();
     if is != says || !plain {
-        let (is, says) = (item::shown(is), item::shown(&says));
-        return unreadable(format!("its key is {is}, but its attributes say {says}"));
+        let (is, says) = (item::shown(is), item::shown(says));
+        return Err(format!("its key is {is}, but its attributes say {says}"));
     }
-    if request.controller != controller {
-        return unreadable(format!(
-            "it is for controller {}, not for {controller}",
-            item::shown(&request.controller)
-        ));
+    if whose != controller {
+        let whose = item::shown(whose);
+        return Err(format!("it is for controller {whose}, not for {controller}"));
     }
-    ReadRequest::Request(Box::new(request))
+    Ok(())
 }
 
 impl Store {
@@ -129,8 +162,13 @@ impl Store {
     /// # Errors
     /// Returns an error if the call fails. After `Unavailable` the request may be there.
     pub async fn ask(&self, request: &Request) -> Result<(), StoreError> {
+        let item = item_of(request).map_err(|why| self.place.other(&PUT_ITEM, why))?;
+        self.put_request(item).await
+    }
+
+    /// Writes the item of a request, unless there is one.
+    pub(super) async fn put_request(&self, item: Attributes) -> Result<(), StoreError> {
         const CALL: &Call = &PUT_ITEM;
-        let item = item_of(request).map_err(|why| self.place.other(CALL, why))?;
         let answer = self
             .records
             .put_item()

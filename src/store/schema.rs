@@ -2,10 +2,10 @@
 //!
 //! | attribute | meaning |
 //! | --- | --- |
-//! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease; requests and pauses in [`super::requests`] and [`super::pauses`] |
-//! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records, requests without an answer, and pauses |
+//! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease; others in [`super::requests`], [`super::rollouts`] and [`super::pauses`] |
+//! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records and rollouts, requests without an answer, and pauses |
 //! | `cluster` | index `by_cluster`, with `key` |
-//! | `expires_at` | TTL, seconds since 1970; only on finished records, and on requests |
+//! | `expires_at` | TTL, seconds since 1970; only on finished records and rollouts, and on requests |
 
 use super::{Store, StoreError};
 use crate::aws::calls::{

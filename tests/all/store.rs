@@ -6,6 +6,7 @@
 mod arbitrary;
 mod asked;
 mod hostile;
+pub mod rollouts;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -49,6 +50,11 @@ pub async fn suite(sdk: &SdkConfig, run: &str) {
     table.a_request_is_answered_once().await;
     table.requests_that_cannot_be_read_are_told().await;
     table.one_query_gives_all_open_work().await;
+    table.a_rollout_survives_and_people_can_read_it().await;
+    table.a_stale_rollout_is_not_written().await;
+    table.a_rollout_that_was_written_with_a_lost_answer_is_known().await;
+    table.a_new_rollout_replaces_the_finished_one_of_its_name().await;
+    table.requests_about_rollouts_are_open_work().await;
     table.a_pause_keeps_what_others_pause().await;
     table.a_pause_that_cannot_be_read_is_one().await;
     table.who_may_write_one_key_speaks_for_no_other().await;

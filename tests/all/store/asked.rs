@@ -89,6 +89,7 @@ impl Table {
         keys.push("request/main/unknown".into());
         let why = |read: ReadRequest| match read {
             ReadRequest::Request(request) => format!("{} is fine", request.id),
+            ReadRequest::Rollout(request) => format!("{} is about a rollout", request.id),
             ReadRequest::Unreadable { why } => why,
         };
         let read: Vec<String> =
@@ -121,6 +122,7 @@ its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, b
         let expected = OpenWork {
             records: vec![UnfinishedKey { key, version: 1 }],
             requests: asked.iter().rev().map(request_key).collect(),
+            rollouts: Vec::new(),
         };
         store.set_pause("*", Some(&order("Ada"))).await.unwrap();
         let mut work = OpenWork::default();

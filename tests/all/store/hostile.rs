@@ -236,7 +236,7 @@ fn a_record_without_one_of_its_attributes_is_refused_with_its_name() {
 }
 
 /// Returns values of every kind that DynamoDB has, and of unexpected sizes.
-fn hostile_values() -> Vec<AttributeValue> {
+pub(super) fn hostile_values() -> Vec<AttributeValue> {
     let deep = (0..30).fold(AttributeValue::L(Vec::new()), |inside, n| match n % 2 {
         0 => AttributeValue::L(vec![inside]),
         _ => AttributeValue::M(HashMap::from([("a".to_owned(), inside)])),

@@ -7,7 +7,7 @@ use ecs_drain::cli::sheet::{Around, sheet};
 use ecs_drain::cli::words::Screen;
 use ecs_drain::cli::{TableArgs, get, yaml};
 use ecs_drain::store::pauses::Pauses;
-use ecs_drain::store::{Read, ReadRequest, requests};
+use ecs_drain::store::{Read, ReadRequest, requests, rollouts};
 use ecs_drain_state::request::{Circumstances, apply};
 use ecs_drain_state::{
     Answer, ContainerInstanceSight, ContainerInstanceStatus, Context, Drain, GroupSight, Kind,
@@ -232,6 +232,14 @@ pub fn request(data: &[u8]) -> bool {
                 request.controller == "another" || matches!(other, ReadRequest::Unreadable { .. })
             );
             carry_out(&request, None);
+            true
+        }
+        ReadRequest::Rollout(request) => {
+            let written =
+                rollouts::item_of_request(&request).expect("what was read can be written");
+            let again: HashMap<String, AttributeValue> = written.into_iter().collect();
+            let read = requests::read(&again, &request.controller);
+            assert_eq!(read, ReadRequest::Rollout(request));
             true
         }
         ReadRequest::Unreadable { why } => {

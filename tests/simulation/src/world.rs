@@ -161,7 +161,7 @@ fn record_rules() -> RecordRules {
     RecordRules {
         table: TABLE,
         key: "key",
-        others: &["lease/", "request/", "pause/", "status/"],
+        others: &["lease/", "request/", "pause/", "rollout/", "status/"],
         phase: "phase",
         version: "version",
         generation: "generation",
