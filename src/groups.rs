@@ -1,6 +1,6 @@
 //! Results of the last read of Auto Scaling groups.
 
-use crate::aws::HookView;
+use crate::aws::{HookView, LaunchTemplate};
 use ecs_drain_state::{LifecycleState, Read, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +30,12 @@ pub struct GroupInfo {
     pub target_groups: Vec<String>,
     /// Classic load balancers that are attached to the group itself, by name.
     pub classic: Vec<String>,
+    /// Desired capacity, with the limits that the group has for it.
+    pub desired: u32,
+    pub minimum: u32,
+    pub maximum: u32,
+    /// Launch template that the group uses, with its version as the group names it.
+    pub template: Option<LaunchTemplate>,
     /// True if the group retains an instance whose termination is abandoned.
     pub retains_abandoned: bool,
     /// Lifecycle hooks of the group.
@@ -45,6 +51,8 @@ pub struct Member {
     pub state: String,
     /// True if the group reports it as healthy.
     pub healthy: bool,
+    /// Launch template and version that it was launched from.
+    pub template: Option<LaunchTemplate>,
 }
 
 /// Returns whether a lifecycle state is a wait that a terminating hook can cause.

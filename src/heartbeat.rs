@@ -198,7 +198,7 @@ fn recorded(scope: &ScopeState, now: Mono) -> GroupsView {
         let state = WAITS.to_owned();
         Some((
             record.instance_id.clone(),
-            Member { group: lifecycle.group.clone(), state, healthy: true },
+            Member { group: lifecycle.group.clone(), state, healthy: true, template: None },
         ))
     });
     GroupsView {

@@ -34,6 +34,8 @@ pub struct ScopeState {
     pub paused: RefCell<Option<Pauses>>,
     /// Numbers that budgets need.
     pub sizes: Sizes,
+    /// Keys of the unfinished rollouts.
+    pub rollouts: RefCell<BTreeSet<String>>,
     /// Records that cannot be read, with the reason. Their drains stop.
     pub unreadable: RefCell<BTreeMap<String, Unread>>,
     /// Instances that wait under an ecs-drain hook without a drain, with the time since when.
@@ -142,6 +144,8 @@ pub struct Bells {
     pub groups: Notify,
     /// A number that budgets need must be read.
     pub sizes: Notify,
+    /// The groups were read: rollouts can be decided.
+    pub rollouts: Notify,
 }
 
 /// The ecs-drain hooks of a group.
@@ -174,6 +178,7 @@ impl ScopeState {
             phases: RefCell::default(),
             paused: RefCell::default(),
             sizes: Sizes::default(),
+            rollouts: RefCell::default(),
             unreadable: RefCell::default(),
             unopened: RefCell::default(),
             bells: Bells::default(),

@@ -13,6 +13,7 @@
 //! | turns | when a drain has something new, or its time has come: decides and commits | yes |
 //! | reader, act | when a drain needs a read, or has an action to do | yes |
 //! | causes | every 5 s: finds out why drains without progress do not move | yes |
+//! | rollouts | after each read of the groups, while a rollout is unfinished: decides and acts | yes |
 //! | sizes, gauges | when a budget needs the size of a cluster or the state of a service; every 5 s | no |
 //!
 //! Everything runs in one future on one thread. Dropping that future is a crash: no code cleans up
@@ -21,6 +22,7 @@
 mod events;
 mod reach;
 mod requests;
+mod rollouts;
 mod sizes;
 mod table;
 mod turns;
@@ -311,7 +313,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         if shared.config.dry_run { std::future::pending().await } else { actor.run().await }
     };
     // Boxed: together these futures would exceed a thread's stack.
-    let others: [LocalBoxFuture<'_, ()>; 11] = [
+    let others: [LocalBoxFuture<'_, ()>; 12] = [
         Box::pin(groups_loop(shared, scope, &caches)),
         Box::pin(beat(scope, &shared.clock, &shared.leadership, shared.config.dry_run)),
         Box::pin(table::keep_in_step(shared, scope)),
@@ -323,6 +325,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         Box::pin(turns::find_causes(shared, scope, &caches)),
         Box::pin(watch::gauges(shared, scope)),
         Box::pin(events::events(shared, scope, stop)),
+        Box::pin(rollouts::roll(shared, scope, stop)),
     ];
     let turns = Box::pin(turns::turns(shared, scope, incoming, stop));
     select(turns, futures_util::future::join_all(others)).await;
@@ -383,6 +386,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                 }
                 scope.bells.hold.notify_one();
                 scope.bells.intake.notify_one();
+                scope.bells.rollouts.notify_one();
                 tell_drains(shared, scope, &view, selects).await;
                 backoff = self::backoff();
                 shared.config.poll.groups

@@ -2,14 +2,14 @@
 //! request that is read twice has no effect the second time; a request older than 15 minutes is
 //! refused.
 
-use super::Shared;
+use super::{Shared, rollouts};
 use crate::intake::{Asked, Opened, margin, open_asked};
 use crate::log;
 use crate::scope::ScopeState;
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply, other_cluster};
-use ecs_drain_state::{Origin, Record};
+use ecs_drain_state::{ContainerInstance, Origin, Record};
 use std::time::Duration;
 
 /// Time from the end of a search of every cluster for which its result may open a drain.
@@ -57,7 +57,16 @@ async fn carry_out_one(
                 shared.records.answer(key, &answer).await?;
             }
         }
-        ReadRequest::Rollout(_) => {}
+        ReadRequest::Rollout(request) => {
+            let here =
+                request.account == scope.session.account && request.region == scope.session.region;
+            if here {
+                let answer = rollouts::asked::carry_out(shared, scope, &request).await?;
+                let Some(answer) = answer else { return Ok(false) };
+                rollouts::asked::say(&request, &answer);
+                shared.records.answer(key, &answer).await?;
+            }
+        }
         ReadRequest::Unreadable { why } => {
             log::scope!(error, scope, key, why, "Request not read; nothing was changed");
             let answer = Answer { text: why, refused: true, at: shared.clock.now() };
@@ -71,7 +80,7 @@ async fn carry_out_one(
 ///
 /// It runs only while no call of the drain is under way, and blocks new ones meanwhile, so that the
 /// answer is true.
-async fn one(
+pub(super) async fn one(
     shared: &Shared,
     scope: &ScopeState,
     request: &Request,
@@ -156,22 +165,8 @@ async fn open(
     let answer =
         |text: String, refused: bool| Some(Answer { text, refused, at: shared.clock.now() });
     let What::Drain { then } = request.what else { return Ok(None) };
-    if scope.groups.borrow().is_none() {
-        return Ok(None);
-    }
-    let now = shared.clock.mono();
-    // Measured from the end of the search, because a search of hundreds of clusters can take
-    // minutes.
-    let lookup = scope
-        .searches
-        .get(&request.instance_id)
-        .filter(|search| now < search.read.ended + SEARCH_LASTS);
-    let Some(lookup) = lookup.filter(|search| !search.found.is_empty() || search.unread.is_empty())
-    else {
-        scope.searches.want(&request.instance_id, now, Class::Begin);
-        return Ok(None);
-    };
-    if let Some(why) = other_cluster(request, &lookup.found) {
+    let Some(found) = find(shared, scope, &request.instance_id) else { return Ok(None) };
+    if let Some(why) = other_cluster(request, &found) {
         return Ok(answer(why, true));
     }
     let asked = Asked {
@@ -180,7 +175,7 @@ async fn open(
         then,
         requested: Some(request.order()),
         request: Some(request.id.clone()),
-        container_instances: lookup.found,
+        container_instances: found,
     };
     match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await? {
         Opened::Begins(record) => {
@@ -198,6 +193,26 @@ async fn open(
         }
         Opened::NotNow => Ok(None),
     }
+}
+
+/// Returns the container instances that a search of every cluster has just found for an instance.
+/// Otherwise requests such a search, and returns `None`.
+pub(super) fn find(
+    shared: &Shared,
+    scope: &ScopeState,
+    instance: &str,
+) -> Option<Vec<ContainerInstance>> {
+    scope.groups.borrow().as_ref()?;
+    let now = shared.clock.mono();
+    // Measured from the end of the search, because a search of hundreds of clusters can take
+    // minutes.
+    let lookup =
+        scope.searches.get(instance).filter(|search| now < search.read.ended + SEARCH_LASTS);
+    let lookup = lookup.filter(|search| !search.found.is_empty() || search.unread.is_empty());
+    if lookup.is_none() {
+        scope.searches.want(instance, now, Class::Begin);
+    }
+    Some(lookup?.found)
 }
 
 /// Makes the drain be decided and its group read at once. `afresh` also drops its back-off and its

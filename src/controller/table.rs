@@ -2,7 +2,7 @@
 //! and pauses.
 
 use super::watch::WHOLE;
-use super::{Shared, requests};
+use super::{Shared, requests, rollouts};
 use crate::blind::What;
 use crate::log;
 use crate::quote::chain;
@@ -85,6 +85,7 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
             return false;
         }
     };
+    rollouts::learn(shared, scope, &work.rollouts);
     let prefix = scope.prefix();
     let listed: BTreeMap<String, u64> = work
         .records

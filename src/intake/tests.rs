@@ -14,8 +14,12 @@ fn a_message_is_logged_once_a_drain_and_forgotten_with_its_wait() {
     let read = Read { began: Mono::START, ended: Mono::START };
     let (unread, groups, members) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
     let view = GroupsView { read, unread, pools_failed: None, hooks_failed: None, groups, members };
-    let member =
-        Member { group: "web".to_owned(), state: "Terminating:Wait".to_owned(), healthy: true };
+    let member = Member {
+        group: "web".to_owned(),
+        state: "Terminating:Wait".to_owned(),
+        healthy: true,
+        template: None,
+    };
     intake.forget(&view, &[(&"i-1".to_owned(), &member)]);
     assert_eq!(say(2), 2, "it waits on");
     intake.forget(&view, &[]);

@@ -181,7 +181,12 @@ fn view(
         // An instance that moved from the group to the pool or back may be in both.
         for member in older.iter().chain(newer) {
             let state = member.lifecycle_state.clone();
-            let member_of = Member { group: group.name.clone(), state, healthy: member.healthy };
+            let member_of = Member {
+                group: group.name.clone(),
+                state,
+                healthy: member.healthy,
+                template: member.template.clone(),
+            };
             view.members.insert(member.instance_id.clone(), member_of);
         }
         let hooks = match cache.hooks.get(&group.name) {
@@ -192,6 +197,10 @@ fn view(
             tags: group.tags.clone(),
             target_groups: group.target_groups.clone(),
             classic: group.classic.clone(),
+            desired: group.desired,
+            minimum: group.minimum,
+            maximum: group.maximum,
+            template: group.template.clone(),
             retains_abandoned: group.retains_abandoned,
             hooks,
         };
@@ -268,7 +277,15 @@ pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, 
             found
                 .into_iter()
                 .map(|(m, group)| {
-                    (m.instance_id, Member { group, state: m.lifecycle_state, healthy: m.healthy })
+                    (
+                        m.instance_id,
+                        Member {
+                            group,
+                            state: m.lifecycle_state,
+                            healthy: m.healthy,
+                            template: m.template,
+                        },
+                    )
                 })
                 .collect(),
         ),

@@ -19,12 +19,14 @@
 //! | `groups` | Auto Scaling groups, for all drains at once |
 //! | `diagnosis` | causes for drains that do not move |
 //! | `plan` | everything that decides whether drains would end by themselves |
+//! | [`rollout`] | container instances and services of a rollout's clusters |
 
 mod balancers;
 mod diagnosis;
 mod groups;
 mod lists;
 mod plan;
+pub mod rollout;
 mod round;
 mod search;
 mod services;

@@ -28,6 +28,7 @@ mod proof;
 mod queue;
 mod reach;
 mod reference;
+mod rollouts;
 mod scenarios;
 mod scopes;
 mod store;

@@ -83,6 +83,8 @@ pub struct Checkers {
     premature_allowed: BTreeSet<String>,
     operators: BTreeSet<String>,
     terminations_allowed: BTreeSet<String>,
+    /// Groups of rollouts, each with the desired capacity that it must have at the end.
+    rollouts: BTreeMap<String, u32>,
     must_be_active: BTreeSet<String>,
     must_be_undone: BTreeSet<String>,
     draining: draining::Draining,
@@ -121,6 +123,7 @@ impl Default for Checkers {
             premature_allowed: BTreeSet::new(),
             operators: BTreeSet::new(),
             terminations_allowed: BTreeSet::new(),
+            rollouts: BTreeMap::new(),
             must_be_active: BTreeSet::new(),
             must_be_undone: BTreeSet::new(),
             draining: draining::Draining::default(),
@@ -171,6 +174,18 @@ impl Checkers {
     /// Records that an operator ordered this instance's termination through its group.
     pub fn allow_terminate(&mut self, instance_id: impl Into<String>) {
         self.terminations_allowed.insert(instance_id.into());
+    }
+
+    /// Records that an operator ordered a rollout in this group: its desired capacity may change
+    /// meanwhile, and its instances may be drained and terminated. At the end its desired capacity
+    /// must be this one.
+    pub fn allow_rollout(&mut self, group: impl Into<String>, desired_at_end: u32) {
+        self.rollouts.insert(group.into(), desired_at_end);
+    }
+
+    fn rolls(&self, world: &World, instance: &str) -> bool {
+        let group = world.autoscaling.group_of(instance);
+        group.is_some_and(|group| self.rollouts.contains_key(group))
     }
 
     /// Permits stops of standalone tasks once their instance has been `DRAINING` for `after`. Tasks
@@ -239,6 +254,15 @@ impl Checkers {
                     .to_owned();
                 self.terminates(now, call, world, &instance);
             }
+            (Service::AutoScaling, "SetDesiredCapacity") => {
+                let form = call.form();
+                let group = form.and_then(|form| form.get("AutoScalingGroupName"));
+                let group = group.unwrap_or("?").to_owned();
+                if !self.rollouts.contains_key(&group) {
+                    let text = format!("{} of group {group}", call.operation);
+                    self.violated(now, "foreign group resized", "-", text);
+                }
+            }
             (
                 Service::Ecs,
                 "UpdateContainerInstancesState" | "DeregisterContainerInstance" | "StopTask",
@@ -283,7 +307,8 @@ impl Checkers {
             .ended
             .get(instance)
             .is_some_and(|at| undo || leaving || unnoticed(at) || held_on(at));
-        if !ours && !was_ours && !self.operators.contains(instance) {
+        let ordered = self.operators.contains(instance) || self.rolls(world, instance);
+        if !ours && !was_ours && !ordered {
             let state = world
                 .autoscaling
                 .lifecycle_state(instance)
@@ -297,7 +322,7 @@ impl Checkers {
     /// for a termination in progress, or for a retained instance, is harmless.
     fn terminates(&mut self, now: SimTime, call: &Call, world: &World, instance: &str) {
         let state = world.autoscaling.lifecycle_state(instance);
-        if !self.terminations_allowed.contains(instance) {
+        if !self.terminations_allowed.contains(instance) && !self.rolls(world, instance) {
             let state = state.as_deref().unwrap_or("in no group");
             let text = format!("{} while it is {state}", call.operation);
             self.violated(now, "foreign termination", instance, text);
@@ -347,6 +372,17 @@ impl Checkers {
     /// Returns the violations that only the end shows.
     pub(crate) fn left_behind(&self, now: SimTime, world: &World) -> Vec<Violation> {
         let mut left = self.not_undone(now, world);
+        for (group, wanted) in &self.rollouts {
+            let desired = world.autoscaling.group(group).map(|group| group.desired);
+            if desired != Some(*wanted) {
+                left.push(Violation {
+                    at: now,
+                    checker: "capacity not given back",
+                    instance: "-".to_owned(),
+                    text: format!("desired capacity of group {group}: {desired:?}, not {wanted}"),
+                });
+            }
+        }
         for instance in &self.must_be_active {
             let registered = world
                 .ecs

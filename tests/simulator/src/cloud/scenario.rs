@@ -240,6 +240,11 @@ impl Cloud {
         known
     }
 
+    /// Returns the desired capacity of a group; zero if it does not exist.
+    pub fn group_desired(&self, group: &str) -> u32 {
+        self.world.autoscaling.group(group).map_or(0, |group| group.desired)
+    }
+
     /// Takes away EC2's capacity for a group's launches: the group stays below its desired capacity
     /// and tries again every minute.
     pub fn capacity_runs_out(&mut self, group: &str) -> bool {

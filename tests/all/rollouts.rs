@@ -1,0 +1,283 @@
+//! Rollouts, as whole stories: new instances come first, then the old ones drain together.
+
+use crate::harness::{Scenario, group, record, seconds, wall};
+use crate::scenarios::{A, B, C, PLAIN};
+use crate::story::{until, while_running};
+use aws_simulator::autoscaling::RefreshSpec;
+use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec};
+use aws_simulator::{Cloud, Simulator};
+use ecs_drain::store::rollouts::request_key;
+use ecs_drain::store::{Answer, ReadRollout, Store};
+use ecs_drain_state::rollout::{
+    Options, Outcome as RolloutOutcome, Request, Rollout, Selection, Stage, Start, What,
+};
+use ecs_drain_state::{Order, Outcome, Phase};
+use std::collections::BTreeSet;
+
+const GROUP: &str = "web-group";
+const NAME: &str = "image";
+
+/// Adds cluster `web` with three instances, room in their group for as many again, and a service
+/// with two tasks on each.
+fn three(cloud: &mut Cloud) {
+    old(cloud, &[A, B, C], 6);
+}
+
+fn old(cloud: &mut Cloud, ids: &[&str], max: u32) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(GroupSpec { max, ..group(GROUP, "web", ids) });
+    let tasks = u32::try_from(ids.len()).unwrap() * 2;
+    cloud.add_service(&ServiceSpec::replica("web", "api", tasks).times(seconds(5), seconds(5)));
+    cloud.checkers.allow_rollout(GROUP, u32::try_from(ids.len()).unwrap());
+}
+
+const ROLLOUT: Scenario = Scenario {
+    name: "rollout",
+    config: "[policy]\nmax_concurrent = \"100%\"\n",
+    world: three,
+    begin: |_| {},
+    ends: &[],
+    within: seconds(7200),
+    ..PLAIN
+};
+
+fn start(ids: &[&str]) -> What {
+    let old: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+    What::Start(Box::new(Start {
+        selection: Selection::All,
+        options: Options::default(),
+        groups: [(GROUP.to_owned(), ("web".to_owned(), old))].into(),
+    }))
+}
+
+/// Writes a request, and waits for its answer as the CLI does.
+async fn ask(simulator: &Simulator, store: &Store, what: What) -> Answer {
+    let now = wall(simulator);
+    let request = Request {
+        id: store.request_id(now),
+        controller: "test".to_owned(),
+        account: aws_simulator::ACCOUNT.to_owned(),
+        region: aws_simulator::REGION.to_owned(),
+        rollout: NAME.to_owned(),
+        what,
+        by: "Ada".to_owned(),
+        reason: None,
+        at: now,
+        schema: ecs_drain_state::request::SCHEMA,
+    };
+    store.ask_rollout(&request).await.unwrap();
+    for _ in 0..3600 {
+        if let Some(answer) = store.answer_of(&request_key(&request)).await.unwrap() {
+            return answer;
+        }
+        tokio::time::sleep(seconds(1)).await;
+    }
+    panic!("no answer came within an hour: {request:?}");
+}
+
+async fn rollout(store: &Store) -> Rollout {
+    let (account, region) = (aws_simulator::ACCOUNT, aws_simulator::REGION);
+    let key = ecs_drain_state::rollout::key("test", account, region, NAME);
+    match store.rollouts(&[key]).await.unwrap().remove(0).1 {
+        ReadRollout::Rollout(rollout) => *rollout,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until the rollout meets a condition, and returns it.
+async fn until_rollout(
+    simulator: &Simulator,
+    store: &Store,
+    what: &str,
+    is_so: impl Fn(&Rollout) -> bool,
+) -> Rollout {
+    let begun = simulator.now();
+    loop {
+        let now = rollout(store).await;
+        if is_so(&now) {
+            return now;
+        }
+        let waited = simulator.now() - begun;
+        assert!(waited < seconds(2 * 3600), "waited for two hours: {what}: {now:#?}");
+        tokio::time::sleep(seconds(2)).await;
+    }
+}
+
+async fn until_done(simulator: &Simulator, store: &Store) -> Rollout {
+    until_rollout(simulator, store, "done", Rollout::is_done).await
+}
+
+#[track_caller]
+fn nothing_broken(simulator: &Simulator) {
+    simulator.peek(|cloud| {
+        assert!(cloud.violations_at_end().is_empty(), "{:?}", cloud.violations_at_end());
+        assert!(cloud.losses().is_empty(), "{:?}", cloud.losses());
+    });
+}
+
+fn outcome(rollout: &Rollout) -> Option<RolloutOutcome> {
+    match rollout.stage {
+        Stage::Done { outcome } => Some(outcome),
+        _ => None,
+    }
+}
+
+#[test]
+fn three_instances_are_replaced_by_new_ones_that_came_first() {
+    let (most, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        let answer = ask(&simulator, &store, start(&[A, B, C])).await;
+        assert!(!answer.refused, "{answer:?}");
+        assert_eq!(answer.text, "rollout image begins; old instances: 3, groups: 1");
+        let mut most = 0;
+        until(&simulator, "done", async || {
+            most = most.max(simulator.with(|cloud| in_service(cloud).len()));
+            rollout(&store).await.is_done()
+        })
+        .await;
+        let done = rollout(&store).await;
+        assert_eq!(outcome(&done), Some(RolloutOutcome::Replaced), "{done:#?}");
+        let group = &done.groups[GROUP];
+        assert_eq!((group.before, group.raised(), group.given_back()), (Some(3), 3, 3));
+        for id in [A, B, C] {
+            let drain = record(&store, id).await.unwrap();
+            assert_eq!(drain.outcome(), Some(Outcome::Drained));
+        }
+        most
+    });
+    assert_eq!(most, 6);
+    nothing_broken(&simulator);
+    let left = simulator.with(|cloud| in_service(cloud));
+    assert_eq!(left.len(), 3);
+    assert!(left.iter().all(|id| ![A, B, C].contains(&id.as_str())), "{left:?}");
+}
+
+fn in_service(cloud: &Cloud) -> Vec<String> {
+    let serves = |id: &String| cloud.lifecycle_state(id).as_deref() == Some("InService");
+    cloud.instance_ids(GROUP).into_iter().filter(serves).collect()
+}
+
+fn desired(simulator: &Simulator) -> u32 {
+    simulator.with(|cloud| cloud.group_desired(GROUP))
+}
+
+async fn until_waits(simulator: &Simulator, store: &Store, why: &str) -> Rollout {
+    until_rollout(simulator, store, why, |rollout| rollout.why == why).await
+}
+
+#[test]
+fn replacements_that_do_not_come_stop_it_and_a_resume_ends_it() {
+    let (_, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        simulator.with(|cloud| cloud.capacity_runs_out(GROUP));
+        ask(&simulator, &store, start(&[A, B, C])).await;
+        let stopped = until_waits(&simulator, &store, "stopped").await;
+        assert!(
+            stopped.message.starts_with("stopped: replacements of group web-group are missing"),
+            "{}",
+            stopped.message
+        );
+        assert_eq!(stopped.progress().waiting, 3, "no drain began");
+        assert!(record(&store, A).await.is_none());
+        simulator.with(|cloud| cloud.capacity_comes_back(GROUP));
+        let answer = ask(&simulator, &store, What::Resume).await;
+        assert_eq!((answer.refused, answer.text.as_str()), (false, "resumed"));
+        let done = until_done(&simulator, &store).await;
+        assert_eq!(outcome(&done), Some(RolloutOutcome::Replaced));
+    });
+    nothing_broken(&simulator);
+}
+
+#[test]
+fn an_undo_makes_its_instances_active_again_and_gives_capacity_back() {
+    let scenario = Scenario {
+        world: |cloud| {
+            three(cloud);
+            // The drain of A does not end by itself.
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A)).unwrap();
+            cloud.checkers.must_be_active(A);
+        },
+        ..ROLLOUT
+    };
+    let (_, simulator) = while_running(&scenario, async |simulator: Simulator, store: Store| {
+        ask(&simulator, &store, start(&[A])).await;
+        until_waits(&simulator, &store, "drains").await;
+        assert_eq!(desired(&simulator), 4);
+        until(&simulator, "DRAINING", async || {
+            record(&store, A).await.is_some_and(|record| record.phase() == Phase::Waiting)
+        })
+        .await;
+        ask(&simulator, &store, What::Undo).await;
+        let done = until_done(&simulator, &store).await;
+        assert_eq!(outcome(&done), Some(RolloutOutcome::Undone), "{done:#?}");
+        assert_eq!(record(&store, A).await.unwrap().outcome(), Some(Outcome::Cancelled));
+    });
+    nothing_broken(&simulator);
+    assert!(simulator.with(|cloud| in_service(cloud)).contains(&A.to_owned()));
+}
+
+#[test]
+fn an_abort_keeps_what_has_not_begun_and_gives_capacity_back() {
+    let (_, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        ask(&simulator, &store, start(&[A, B, C])).await;
+        until_waits(&simulator, &store, "replacements").await;
+        ask(&simulator, &store, What::Abort).await;
+        let done = until_done(&simulator, &store).await;
+        assert_eq!(outcome(&done), Some(RolloutOutcome::Aborted), "{done:#?}");
+        assert!(record(&store, A).await.is_none());
+    });
+    nothing_broken(&simulator);
+    let left = simulator.with(|cloud| in_service(cloud));
+    assert_eq!(left.len(), 3);
+    assert!([A, B, C].iter().all(|id| left.contains(&(*id).to_owned())), "{left:?}");
+}
+
+#[test]
+fn a_pause_of_the_cluster_holds_it_and_says_who() {
+    let (_, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        let place = format!("{}/{}/web", aws_simulator::ACCOUNT, aws_simulator::REGION);
+        let order = Order { by: "Ada".to_owned(), reason: None, at: wall(&simulator) };
+        store.set_pause(&place, Some(&order)).await.unwrap();
+        tokio::time::sleep(seconds(10)).await;
+        ask(&simulator, &store, start(&[A, B, C])).await;
+        let paused = until_waits(&simulator, &store, "paused").await;
+        assert!(paused.message.starts_with("paused by Ada"), "{}", paused.message);
+        tokio::time::sleep(seconds(600)).await;
+        assert_eq!((desired(&simulator), record(&store, A).await.is_none()), (3, true));
+        store.set_pause(&place, None).await.unwrap();
+        until_done(&simulator, &store).await;
+    });
+    nothing_broken(&simulator);
+}
+
+#[test]
+fn an_instance_refresh_of_the_group_stops_it_before_anything_is_changed() {
+    let (_, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        simulator.with(|cloud| cloud.start_instance_refresh(GROUP, RefreshSpec::default()));
+        ask(&simulator, &store, start(&[A, B, C])).await;
+        let stopped = until_waits(&simulator, &store, "stopped").await;
+        assert!(stopped.message.contains("an instance refresh of group web-group runs"));
+        assert_eq!(stopped.progress().waiting, 3);
+    });
+    assert_eq!(simulator.peek(|cloud| cloud.log.count("SetDesiredCapacity")), 0);
+}
+
+#[test]
+fn what_the_controller_may_not_touch_is_refused() {
+    while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        let of = |group: &str, cluster: &str, id: &str| {
+            let old = (cluster.to_owned(), BTreeSet::from([id.to_owned()]));
+            What::Start(Box::new(Start {
+                selection: Selection::Listed,
+                options: Options::default(),
+                groups: [(group.to_owned(), old)].into(),
+            }))
+        };
+        for (what, why) in [
+            (of("payroll", "web", A), "there is no group payroll in"),
+            (of(GROUP, "web", "i-0000000000000ffff"), "is not an instance of group web-group"),
+            (What::Pause, "there is no rollout image"),
+        ] {
+            let answer = ask(&simulator, &store, what).await;
+            assert!(answer.refused && answer.text.contains(why), "{answer:?}");
+        }
+    });
+}
