@@ -265,15 +265,26 @@ pub enum Whom<'a> {
     Init,
 }
 
+/// Orders of operators that the controller may carry out. Each includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Orders {
+    /// Drains that keep the instance.
+    #[default]
+    Keep,
+    /// Drains that end with the instance's termination.
+    Terminate,
+    /// Rollouts.
+    RollOut,
+}
+
 /// Returns the subject of a principal's policy. `account` is the process's own, `*` if unknown;
-/// `table_region` is the table's. With `terminate`, operators may request drains that end with a
-/// termination.
+/// `table_region` is the table's. `orders` is the most that operators may request.
 pub fn subject(
     config: &Config,
     whom: Whom<'_>,
     account: &str,
     table_region: &str,
-    terminate: bool,
+    orders: Orders,
 ) -> Subject {
     let role = |scope: &Scope| scope.role.as_ref().map(|role| role.arn.clone());
     let chosen = |scope: &&Scope| match whom {
@@ -289,7 +300,8 @@ pub fn subject(
     let works = [
         (Need::Look, true),
         (Need::Act, true),
-        (Need::Termination, terminate || config.policies.terminate()),
+        (Need::Termination, orders >= Orders::Terminate || config.policies.terminate()),
+        (Need::Rollouts, orders >= Orders::RollOut),
         (Need::StopAfter, config.policies.stop_standalone_tasks()),
         (Need::Deregister, config.policies.deregister()),
         (Need::Queue, places.iter().any(|place| place.queue.is_some())),

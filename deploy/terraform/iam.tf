@@ -36,6 +36,7 @@ module "policy" {
   allow_deregister = local.deregisters
   allow_stop_task  = local.stops_tasks
   allow_terminate  = var.allow_terminate
+  allow_rollouts   = var.allow_rollouts
   queue_arns       = module.queue[*].arn
   table_arns       = [local.table_arn]
   lease_keys       = ["lease/${var.controller}"]

@@ -352,6 +352,13 @@ variable "allow_terminate" {
   nullable    = false
 }
 
+variable "allow_rollouts" {
+  description = "Allows ecs-drain to set the desired capacity of groups for rollouts, and to terminate instances."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "extra_configuration" {
   description = "More configuration in TOML. It begins inside `[policy]`, and can continue with `[[override]]`."
   type        = string
@@ -371,7 +378,7 @@ variable "extra_configuration" {
   }
 
   validation {
-    condition = var.allow_terminate || !can(
+    condition = var.allow_terminate || var.allow_rollouts || !can(
       regex("(?m)^[^#\n]*rebalance[\"']?\\s*=\\s*[\"']terminate[\"']", var.extra_configuration)
     )
     error_message = "rebalance = \"terminate\" needs allow_terminate = true."

@@ -16,8 +16,9 @@ Examples:
   ecs-drain doctor --config ecs-drain.toml -o json
 
 It changes nothing. It tests permissions for changes with calls on ids that do not exist, such as
-TerminateInstanceInAutoScalingGroup on i-00000000000000000: CloudTrail records them as failed calls. From a
-queue it receives one message, which stays there; its receive count rises by one.
+TerminateInstanceInAutoScalingGroup on i-00000000000000000, and SetDesiredCapacity on a group ecs-drain-doctor:
+CloudTrail records them as failed calls. From a queue it receives one message, which stays there; its receive
+count rises by one.
 
 Exit codes: 0: no check failed; 1: a check failed; 2: wrong arguments or configuration.";
 

@@ -1,7 +1,7 @@
 //! `ecs-drain iam`: prints the least IAM policy for a configuration.
 
 use crate::cli::{Failure, Global, TableArgs};
-use crate::iam::{May, Verb, Whom, policy, subject};
+use crate::iam::{May, Orders, Verb, Whom, policy, subject};
 use crate::quote;
 use clap::{Args, ValueEnum};
 use std::io::Write;
@@ -10,6 +10,7 @@ const EXAMPLES: &str = "\
 Examples:
   ecs-drain iam --config ecs-drain.toml --account 123456789012   for the task role of the controller
   ecs-drain iam --config ecs-drain.toml --allow-terminate        where operators drain and terminate
+  ecs-drain iam --config ecs-drain.toml --allow-rollouts         where operators roll out, too
   ecs-drain iam --config ecs-drain.toml --for dry-run            for a dry run: reads alone
   ecs-drain iam --config ecs-drain.toml --for operator           for people who drain, cancel, pause
   ecs-drain iam --config ecs-drain.toml --for operator --may pause,resume --clusters 'web-*'
@@ -17,8 +18,9 @@ Examples:
 
 The policy allows what the configuration uses: ecs:StopTask only with stop_after,
 ecs:DeregisterContainerInstance only with strategy deregister, terminations only with rebalance =
-\"terminate\" or --allow-terminate. Calls that change something are limited to the clusters and groups of the
-scopes. The command makes no AWS calls.
+\"terminate\", --allow-terminate or --allow-rollouts, autoscaling:SetDesiredCapacity only with --allow-rollouts.
+Calls that change something are limited to the clusters and groups of the scopes. The command makes no AWS
+calls.
 
 An operator's policy allows requests and pauses, by their keys in the table: a key has the verb and the
 cluster. It does not have the end of a drain: an operator who may drain may also have the group terminate the
@@ -61,6 +63,9 @@ pub struct IamArgs {
     /// Controller or role: also allow terminations after requested drains
     #[arg(long)]
     pub allow_terminate: bool,
+    /// Controller or role: also allow rollouts, and their terminations
+    #[arg(long)]
+    pub allow_rollouts: bool,
     /// Operators: only these requests
     #[arg(long, value_name = "VERBS", value_delimiter = ',')]
     pub may: Vec<Verb>,
@@ -101,9 +106,14 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
     if args.whom != For::Operator && may != May::default() {
         return Err(Failure::usage("--may and --clusters need --for operator"));
     }
-    if !matches!(args.whom, For::Controller) && args.allow_terminate {
+    let orders = match (args.allow_rollouts, args.allow_terminate) {
+        (true, _) => Orders::RollOut,
+        (false, true) => Orders::Terminate,
+        (false, false) => Orders::Keep,
+    };
+    if !matches!(args.whom, For::Controller) && orders > Orders::Keep {
         return Err(Failure::usage(
-            "--allow-terminate needs --for controller or --role: no other policy terminates",
+            "--allow-terminate and --allow-rollouts need --for controller or --role: no other policy terminates",
         ));
     }
     let whom = match (&args.role, args.whom) {
@@ -145,7 +155,7 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
         }
     };
     let account = args.account.as_deref().unwrap_or("*");
-    let document = policy(&subject(&config, whom, account, &region, args.allow_terminate));
+    let document = policy(&subject(&config, whom, account, &region, orders));
     if args.account.is_none() && document.is_of_any_account() {
         eprintln!(
             "note: the account in these ARNs is *, which is any account; --account NUMBER limits them to one"

@@ -3,7 +3,7 @@
 use super::{Finding, Section, hooks, permission, tags};
 use crate::aws::ecs::State;
 use crate::aws::{self, Desired, Environment, GroupView, Session};
-use crate::config::{Config, Scope};
+use crate::config::{Config, Groups, Scope};
 use ecs_drain_state::ActionResult;
 use ecs_drain_state::diagnosis::can_never_replace;
 use std::collections::BTreeSet;
@@ -16,6 +16,13 @@ const ID: &str = "00000000000000000000000000000000";
 
 /// Action for drains that end with the instance's termination.
 const TERMINATE: &str = "autoscaling:TerminateInstanceInAutoScalingGroup";
+
+/// Desired capacity that every group refuses: no maximum is that large. It is sent to a group that
+/// does not exist.
+const NO_CAPACITY: u32 = i32::MAX.cast_unsigned();
+
+/// Action for rollouts.
+const CAPACITY: &str = "autoscaling:SetDesiredCapacity";
 
 /// Condition under which a permission that a dry run does not need is needed.
 const NOT_DRY: &str = "once the dry run ends";
@@ -125,6 +132,7 @@ impl Look<'_> {
             "ecs:DescribeServices",
             ecs.service_states(first, &["ecs-drain-doctor".to_owned()]).await,
         );
+        self.tried("ecs:ListServices", ecs.list_services(first).await);
         let deployment = [self.arn("service-deployment", &format!("{first}/ecs-drain-doctor"))];
         self.tried("ecs:DescribeServiceDeployments", ecs.service_deployments(&deployment).await);
         let permit = self.session.permit(&aws::calls::DESCRIBE_SERVICE_REVISIONS).await;
@@ -205,6 +213,7 @@ impl Look<'_> {
         }
         let first = selected.first().map_or("ecs-drain-doctor", |group| group.name.as_str());
         self.tried("autoscaling:DescribeWarmPool", autoscaling.warm_pool(first).await);
+        self.tried("autoscaling:DescribeInstanceRefreshes", autoscaling.refreshes(first).await);
         if selected.is_empty() {
             self.tried("autoscaling:DescribeLifecycleHooks", autoscaling.hooks(first).await);
         }
@@ -327,6 +336,15 @@ impl Look<'_> {
                 "heartbeats and completions were not tested: no group has the ecs-drain hook",
             )),
         }
+        match nonexistent(&self.scope.groups) {
+            Some(group) => {
+                let answer = urgent.set_desired(&group, NO_CAPACITY).await;
+                self.unneeded(CAPACITY, "for rollouts", answer);
+            }
+            None => self.say(Finding::note(format!(
+                "{CAPACITY} was not tested (needed for rollouts): `groups` covers no group that does not exist"
+            ))),
+        }
         let Some(cluster) = clusters.first() else {
             self.say(Finding::note("changes in ECS were not tested: no cluster"));
             return;
@@ -368,4 +386,14 @@ impl Look<'_> {
             aws::calls::partition(region)
         )
     }
+}
+
+/// Returns the name of a group that does not exist and that a policy for these groups covers.
+/// Returns `None` if the groups are named exactly, or chosen by tags.
+fn nonexistent(groups: &Groups) -> Option<String> {
+    if !groups.tags.is_empty() {
+        return None;
+    }
+    let pattern = groups.names.names().iter().find(|name| name.contains('*'))?;
+    Some(pattern.replacen('*', "ecs-drain-doctor", 1).replace(['*', '?'], "x"))
 }

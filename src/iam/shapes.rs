@@ -12,9 +12,11 @@ pub enum Need {
     Act,
     /// Every controller, in the account of its table.
     Table,
-    /// Drains that end with a termination: an operator's with `--then terminate`, and a policy with
-    /// `rebalance = "terminate"`.
+    /// Drains that end with a termination: an operator's with `--then terminate`, those of a rollout,
+    /// and a policy with `rebalance = "terminate"`.
     Termination,
+    /// Rollouts, which an operator starts.
+    Rollouts,
     /// A policy with `standalone_tasks = { stop_after = … }`.
     StopAfter,
     /// A policy with `strategy = "deregister"`.
@@ -165,6 +167,12 @@ pub const SHAPES: &[Shape] = &[
         need: Need::Termination,
         on: On::ChosenGroups,
         calls: &[&calls::TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP],
+    },
+    Shape {
+        sid: "OnlyForRollouts",
+        need: Need::Rollouts,
+        on: On::ChosenGroups,
+        calls: &[&calls::SET_DESIRED_CAPACITY],
     },
     Shape {
         sid: "OnlyForStandaloneTasksStopAfter",

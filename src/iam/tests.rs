@@ -9,7 +9,7 @@ fn config(text: &str) -> Config {
 }
 
 fn of(text: &str, whom: Whom<'_>) -> Document {
-    policy(&subject(&config(text), whom, "123456789012", "eu-west-1", false))
+    policy(&subject(&config(text), whom, "123456789012", "eu-west-1", Orders::Keep))
 }
 
 /// Returns the resources of each allowed action of a policy.
@@ -238,23 +238,28 @@ fn a_controller_deletes_its_lease_alone() {
 #[test]
 fn nothing_is_terminated_unless_something_needs_it() {
     const TERMINATE: &str = "autoscaling:TerminateInstanceInAutoScalingGroup";
+    const CAPACITY: &str = "autoscaling:SetDesiredCapacity";
     let rebalance = |what: &str| format!("{SMALL}[policy]\nrebalance = \"{what}\"\n");
-    for (text, terminate, allows) in [
-        (SMALL.to_owned(), false, false),
-        (SMALL.to_owned(), true, true),
-        (rebalance("keep"), false, false),
-        (rebalance("terminate"), false, true),
+    for (text, orders, allows) in [
+        (SMALL.to_owned(), Orders::Keep, false),
+        (SMALL.to_owned(), Orders::Terminate, true),
+        (SMALL.to_owned(), Orders::RollOut, true),
+        (rebalance("keep"), Orders::Keep, false),
+        (rebalance("terminate"), Orders::Keep, true),
     ] {
-        let document =
-            policy(&subject(&config(&text), Whom::Controller, "*", "eu-west-1", terminate));
-        assert_eq!(allowed(&document).contains_key(TERMINATE), allows, "{text} {terminate}");
+        let document = policy(&subject(&config(&text), Whom::Controller, "*", "eu-west-1", orders));
+        let allowed = allowed(&document);
+        assert_eq!(allowed.contains_key(TERMINATE), allows, "{text} {orders:?}");
+        // A capacity can be set to zero: only rollouts need it.
+        assert_eq!(allowed.contains_key(CAPACITY), orders == Orders::RollOut, "{text} {orders:?}");
     }
 }
 
 #[test]
 fn an_account_that_is_not_known_is_noticed() {
     let any = |whom: Whom<'_>, account: &str| {
-        policy(&subject(&config(SMALL), whom, account, "eu-west-1", false)).is_of_any_account()
+        policy(&subject(&config(SMALL), whom, account, "eu-west-1", Orders::Keep))
+            .is_of_any_account()
     };
     assert!(any(Whom::Controller, "*") && any(Whom::Reader, "*"));
     assert!(!any(Whom::Controller, "123456789012"));

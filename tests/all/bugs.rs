@@ -128,7 +128,10 @@ fn every_deliberate_bug_names_who_catches_it_or_what_prevents_harm() {
             }
             (None, Some(test), None) => {
                 let (module, test) = test.rsplit_once("::").unwrap();
-                let file = format!("tests/all/{}.rs", module.replace("::", "/"));
+                let file = match module.strip_prefix("state::") {
+                    Some(module) => format!("state/src/{}.rs", module.replace("::", "/")),
+                    None => format!("tests/all/{}.rs", module.replace("::", "/")),
+                };
                 let source = read(root().join(file));
                 assert!(
                     source.contains(&format!("fn {test}()")),

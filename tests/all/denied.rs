@@ -122,7 +122,7 @@ fn terminate_next(cloud: &mut Cloud) {
 }
 
 /// Calls of a controller that are in none of the stories, each with the reason.
-const LEFT_OUT: [(&str, &str, &str); 8] = [
+const LEFT_OUT: [(&str, &str, &str); 11] = [
     ("dynamodb", "CreateTable", "`init` alone"),
     ("dynamodb", "UpdateTimeToLive", "`init` alone"),
     ("dynamodb", "Scan", "a person's `get --all` alone"),
@@ -143,6 +143,9 @@ const LEFT_OUT: [(&str, &str, &str); 8] = [
         "DescribeServiceRevisions",
         "for services whose load balancers were changed: their drains wait",
     ),
+    ("ecs", "ListServices", "for rollouts"),
+    ("autoscaling", "DescribeInstanceRefreshes", "for rollouts"),
+    ("autoscaling", "SetDesiredCapacity", "for rollouts"),
 ];
 
 /// A task that has no other place, in one of two clusters: its drain is stuck, and the cause is

@@ -9,7 +9,7 @@ use aws_simulator::spec::{ClusterSpec, ServiceSpec};
 use aws_simulator::{Cloud, Fault, Feed, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::doctor::{Finding, Section, Verdict, examine};
-use ecs_drain::iam::{Whom, policy, subject};
+use ecs_drain::iam::{Orders, Whom, policy, subject};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -86,8 +86,13 @@ fn a_working_world_has_no_findings_and_is_not_changed() {
 
 #[test]
 fn each_permission_that_is_missing_is_named() {
-    let allowed =
-        policy(&subject(&config(EVERYTHING), Whom::Controller, "123456789012", "us-east-1", false));
+    let allowed = policy(&subject(
+        &config(EVERYTHING),
+        Whom::Controller,
+        "123456789012",
+        "us-east-1",
+        Orders::Keep,
+    ));
     let actions: Vec<&str> =
         allowed.statement.iter().flat_map(|statement| statement.action.clone()).collect();
     assert!(actions.len() >= 35, "{actions:?}");
@@ -150,15 +155,27 @@ fn a_termination_that_is_denied_is_no_failure_where_nothing_terminates() {
     says(&sections, Verdict::Failure, "autoscaling:TerminateInstanceInAutoScalingGroup");
 }
 
+/// The probe must name a group that the policy covers and that does not exist.
+#[test]
+fn the_permission_of_rollouts_is_tried_where_that_changes_nothing() {
+    const CAPACITY: &str = "autoscaling:SetDesiredCapacity";
+    let sections = denied(&["SetDesiredCapacity"], "");
+    assert_eq!(wrong(&sections), [""; 0]);
+    let found = says(&sections, Verdict::Note, &format!("not allowed: {CAPACITY}"));
+    assert!(found.text.contains("rollouts"), "{}", found.text);
+    says(&denied(&[], ""), Verdict::Fine, &format!("allowed: {CAPACITY}"));
+}
+
 #[test]
 fn a_dry_run_needs_no_permission_for_changes() {
-    const CHANGES: [&str; 10] = [
+    const CHANGES: [&str; 11] = [
         "UpdateContainerInstancesState",
         "StopTask",
         "DeregisterContainerInstance",
         "RecordLifecycleActionHeartbeat",
         "CompleteLifecycleAction",
         "TerminateInstanceInAutoScalingGroup",
+        "SetDesiredCapacity",
         "ReceiveMessage",
         "DeleteMessageBatch",
         "DescribeTable",

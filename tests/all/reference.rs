@@ -419,6 +419,7 @@ const fn when(need: Need) -> &'static str {
         Need::Act => "every controller that is no dry run",
         Need::Table => "the controller, in the table's account",
         Need::Termination => "drains that end with a termination",
+        Need::Rollouts => "rollouts",
         Need::StopAfter => "`standalone_tasks = { stop_after = … }`",
         Need::Deregister => "`strategy = \"deregister\"`",
         Need::Queue => "a scope with a `queue`",

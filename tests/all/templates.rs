@@ -17,6 +17,7 @@ const CONTROLLER: &[Need] = &[
     Need::Look,
     Need::Act,
     Need::Termination,
+    Need::Rollouts,
     Need::StopAfter,
     Need::Deregister,
     Need::Queue,
@@ -25,8 +26,15 @@ const CONTROLLER: &[Need] = &[
 ];
 
 /// The needs of the role of a member account.
-const MEMBER: &[Need] =
-    &[Need::Look, Need::Act, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
+const MEMBER: &[Need] = &[
+    Need::Look,
+    Need::Act,
+    Need::Termination,
+    Need::Rollouts,
+    Need::StopAfter,
+    Need::Deregister,
+    Need::Queue,
+];
 
 fn shapes(needs: &[Need]) -> impl Iterator<Item = &'static Shape> {
     SHAPES.iter().filter(|shape| needs.contains(&shape.need))
@@ -54,6 +62,7 @@ fn cloudformation(needs: &[Need], reasons: Why) -> String {
     for shape in shapes(needs) {
         let condition = match shape.need {
             Need::Termination => Some("MayTerminate"),
+            Need::Rollouts => Some("MayRollOut"),
             Need::StopAfter => Some("MayStopTask"),
             Need::Deregister => Some("MayDeregister"),
             Need::Queue => Some("HasQueue"),
@@ -132,7 +141,10 @@ fn terraform() -> String {
         }
         let resources = terraform_resources(shape.on);
         let resources = match shape.need {
-            Need::Termination => format!("var.allow_terminate ? {resources} : []"),
+            Need::Termination => {
+                format!("var.allow_terminate || var.allow_rollouts ? {resources} : []")
+            }
+            Need::Rollouts => format!("var.allow_rollouts ? {resources} : []"),
             Need::StopAfter => format!("var.allow_stop_task ? {resources} : []"),
             Need::Deregister => format!("var.allow_deregister ? {resources} : []"),
             Need::Look
@@ -346,6 +358,7 @@ const LIMITED: &[(&str, &str)] = &[
     ("ecs:DescribeServiceRevisions", "ecs:service-revision/"),
     ("autoscaling:CompleteLifecycleAction", "autoscaling:autoScalingGroup:"),
     ("autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:autoScalingGroup:"),
+    ("autoscaling:SetDesiredCapacity", "autoscaling:autoScalingGroup:"),
     ("autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:autoScalingGroup:"),
     ("sqs:ReceiveMessage", "sqs:"),
     ("sqs:DeleteMessage", "sqs:"),
@@ -382,7 +395,8 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
     let mut seen = BTreeSet::new();
     for whom in whoms {
         for statement in
-            policy(&iam::subject(&config, whom, "123456789012", "eu-west-1", true)).statement
+            policy(&iam::subject(&config, whom, "123456789012", "eu-west-1", iam::Orders::RollOut))
+                .statement
         {
             for action in &statement.action {
                 seen.insert(*action);

@@ -316,6 +316,9 @@ NO_OCCASION = {
     # An instance that has left its group meanwhile, and one of a warm pool.
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeWarmPool",
+    # A rollout.
+    "autoscaling:DescribeInstanceRefreshes",
+    "ecs:ListServices",
     # A drain that does not move, and is asked why.
     "ecs:DescribeClusters",
     "ecs:DescribeServiceDeployments",

@@ -31,7 +31,8 @@ run "by_default" {
       ]) :
       action if !startswith(action, "dynamodb:") && !startswith(action, "sts:") && !contains(
         [
-          "autoscaling:TerminateInstanceInAutoScalingGroup", "ecs:DeregisterContainerInstance", "ecs:StopTask",
+          "autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup",
+          "ecs:DeregisterContainerInstance", "ecs:StopTask",
         ],
         action
       )

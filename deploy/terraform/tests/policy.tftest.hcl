@@ -18,7 +18,8 @@ run "by_default" {
         # For people.
         "dynamodb:CreateTable", "dynamodb:Scan", "dynamodb:UpdateTimeToLive",
         # Not asked for.
-        "autoscaling:TerminateInstanceInAutoScalingGroup", "ecs:DeregisterContainerInstance", "ecs:StopTask",
+        "autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "ecs:DeregisterContainerInstance", "ecs:StopTask",
         "sts:AssumeRole",
       ]
     )
@@ -72,9 +73,23 @@ run "by_default" {
   }
 }
 
+run "rollouts_alone" {
+  variables {
+    allow_rollouts = true
+  }
+
+  assert {
+    condition = length(setintersection(
+      flatten([for s in jsondecode(local.task_policy).Statement : s.Action]),
+      ["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"]
+    )) == 2
+    error_message = "A rollout raises the desired capacity, and terminates."
+  }
+}
+
 run "with_everything" {
   variables {
-    allow_terminate       = true
+    allow_rollouts        = true
     strategy              = "deregister"
     standalone_stop_after = "30m"
     members = [{
@@ -129,7 +144,8 @@ run "without_what_is_optional" {
     condition = length(setintersection(
       flatten([for s in jsondecode(local.task_policy).Statement : s.Action]),
       [
-        "autoscaling:TerminateInstanceInAutoScalingGroup", "ecs:DeregisterContainerInstance", "ecs:StopTask",
+        "autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "ecs:DeregisterContainerInstance", "ecs:StopTask",
         "sqs:DeleteMessage", "sqs:ReceiveMessage", "sts:AssumeRole",
       ]
     )) == 0

@@ -33,6 +33,7 @@ module "policy" {
   allow_deregister = var.allow_deregister
   allow_stop_task  = var.allow_stop_task
   allow_terminate  = var.allow_terminate
+  allow_rollouts   = var.allow_rollouts
   queue_arns       = module.queue[*].arn
   table_arns       = []
   lease_keys       = []

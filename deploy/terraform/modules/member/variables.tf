@@ -105,6 +105,13 @@ variable "allow_terminate" {
   nullable    = false
 }
 
+variable "allow_rollouts" {
+  description = "Allows ecs-drain to set the desired capacity of groups for rollouts, and to terminate instances."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "create_queue" {
   description = "Creates a queue with EventBridge rules. Without it, spot interruptions are not noticed."
   type        = bool

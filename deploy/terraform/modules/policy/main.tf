@@ -25,6 +25,8 @@ locals {
         "autoscaling:DescribeAutoScalingGroups",
         # Instances by id.
         "autoscaling:DescribeAutoScalingInstances",
+        # Instance refreshes of a group, which a rollout waits for.
+        "autoscaling:DescribeInstanceRefreshes",
         # The hooks of a group.
         "autoscaling:DescribeLifecycleHooks",
         # The instances of a warm pool, which DescribeAutoScalingGroups leaves out.
@@ -33,6 +35,8 @@ locals {
         "ecs:DescribeTaskDefinition",
         # Every cluster of the account and region.
         "ecs:ListClusters",
+        # The services of a cluster, for a rollout.
+        "ecs:ListServices",
         # The state of instances at a classic load balancer.
         "elasticloadbalancing:DescribeInstanceHealth",
         # The deregistration delay of a classic load balancer.
@@ -126,7 +130,15 @@ locals {
         # An operator's drain that ends with the instance's termination.
         "autoscaling:TerminateInstanceInAutoScalingGroup",
       ]
-      resources = var.allow_terminate ? local.chosen_groups : []
+      resources = var.allow_terminate || var.allow_rollouts ? local.chosen_groups : []
+    },
+    {
+      sid = "OnlyForRollouts"
+      actions = [
+        # Capacity for a rollout's new instances.
+        "autoscaling:SetDesiredCapacity",
+      ]
+      resources = var.allow_rollouts ? local.chosen_groups : []
     },
     {
       sid = "OnlyForStandaloneTasksStopAfter"

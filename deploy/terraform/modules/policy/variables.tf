@@ -38,6 +38,11 @@ variable "allow_terminate" {
   type        = bool
 }
 
+variable "allow_rollouts" {
+  description = "Allows setting the desired capacity of groups for rollouts, and terminating instances."
+  type        = bool
+}
+
 variable "queue_arns" {
   description = "The queue, if there is one."
   type        = list(string)
