@@ -19,13 +19,13 @@ use crate::night::NIGHTLY;
 use crate::scenarios::MATRIX;
 use aws_simulator::log::Entry;
 use aws_simulator::{Fault, Rule};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most calls that a scenario of the matrix may make; larger fleets are simulated by seed
 /// instead.
-const MOST_CALLS: u64 = 400;
+const MOST_CALLS: u64 = 800;
 
 /// Returns the scenario with a longer poll interval: fewer repeated calls, and so fewer equal
 /// points.
@@ -40,7 +40,7 @@ fn slower(scenario: &Scenario) -> Scenario {
     Scenario { config: config.leak(), ..scenario.clone() }
 }
 
-/// Plays one scenario with every kind of fault at every call, on all cores.
+/// Plays one scenario with every kind of fault at every call.
 fn matrix(scenario: &Scenario) {
     let scenario = &slower(scenario);
     let plain = run(scenario, &Run::default(), |_| {});
@@ -51,7 +51,28 @@ fn matrix(scenario: &Scenario) {
         "{} makes {calls} calls, too many for an exhaustive matrix",
         scenario.name
     );
-    let points = points(&plain);
+    play(scenario, calls, &points(&plain));
+}
+
+/// Plays one scenario with a death before and after each call that changes something, and with its
+/// answer lost.
+fn deaths(scenario: &Scenario) {
+    let scenario = &slower(scenario);
+    let plain = run(scenario, &Run::default(), |_| {});
+    plain.expect_good();
+    let changing: BTreeSet<u64> = plain.simulator.peek(|cloud| {
+        let changing = cloud.log.entries().iter().filter(|entry| writes(entry));
+        changing.filter_map(|entry| entry.number).collect()
+    });
+    let kills = [Fault::CrashBefore, Fault::CrashAfter, Fault::FailAfter];
+    let points = points(&plain).into_iter();
+    let points: Vec<_> =
+        points.filter(|(call, fault)| changing.contains(call) && kills.contains(fault)).collect();
+    play(scenario, plain.calls, &points);
+}
+
+/// Plays a scenario once for each point, on all cores.
+fn play(scenario: &Scenario, calls: u64, points: &[(u64, Fault)]) {
     let next = AtomicUsize::new(0);
     let lives = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
@@ -254,7 +275,17 @@ matrices!(NIGHTLY, BY_NIGHT:
     active_again,
     #[ignore = "nightly"]
     pooled_in_mid_drain,
+    #[ignore = "nightly"]
+    rollout,
+    #[ignore = "nightly"]
+    rollout_in_waves,
 );
+
+/// Its whole matrix takes minutes: it is played at night.
+#[test]
+fn a_rollout_survives_deaths_at_each_change() {
+    deaths(&crate::rollouts::REPLACED);
+}
 
 /// No scenario is left out.
 #[test]

@@ -4,6 +4,7 @@
 use crate::harness::{Run, Scenario, group, hook, our_hook, run, seconds, somebody};
 use crate::operators::{drain, order_once};
 use crate::queue::{queued, warned};
+use crate::rollouts::{IN_WAVES, REPLACED};
 use crate::scenarios::{
     A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool, target_group,
 };
@@ -280,6 +281,8 @@ pub const NIGHTLY: &[&Scenario] = &[
     &HOOK_DELETED,
     &ACTIVE_AGAIN,
     &POOLED_IN_MID_DRAIN,
+    &REPLACED,
+    &IN_WAVES,
 ];
 
 #[test]

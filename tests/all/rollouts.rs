@@ -11,8 +11,10 @@ use ecs_drain::store::{Answer, ReadRollout, Store};
 use ecs_drain_state::rollout::{
     Options, Outcome as RolloutOutcome, Request, Rollout, Selection, Stage, Start, What,
 };
-use ecs_drain_state::{Order, Outcome, Phase};
+use ecs_drain_state::{Order, Outcome, Phase, Then, request};
 use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
 
 const GROUP: &str = "web-group";
 const NAME: &str = "image";
@@ -45,13 +47,13 @@ fn start(ids: &[&str]) -> What {
     let old: BTreeSet<String> = ids.iter().map(|id| (*id).to_owned()).collect();
     What::Start(Box::new(Start {
         selection: Selection::All,
-        options: Options::default(),
+        options: Options { soak_seconds: 20, ..Options::default() },
         groups: [(GROUP.to_owned(), ("web".to_owned(), old))].into(),
     }))
 }
 
-/// Writes a request, and waits for its answer as the CLI does.
-async fn ask(simulator: &Simulator, store: &Store, what: What) -> Answer {
+/// Writes a request, and does not wait for its answer.
+async fn order(simulator: &Simulator, store: &Store, what: What) -> Request {
     let now = wall(simulator);
     let request = Request {
         id: store.request_id(now),
@@ -66,6 +68,12 @@ async fn ask(simulator: &Simulator, store: &Store, what: What) -> Answer {
         schema: ecs_drain_state::request::SCHEMA,
     };
     store.ask_rollout(&request).await.unwrap();
+    request
+}
+
+/// Writes a request, and waits for its answer as the CLI does.
+async fn ask(simulator: &Simulator, store: &Store, what: What) -> Answer {
+    let request = order(simulator, store, what).await;
     for _ in 0..3600 {
         if let Some(answer) = store.answer_of(&request_key(&request)).await.unwrap() {
             return answer;
@@ -75,13 +83,17 @@ async fn ask(simulator: &Simulator, store: &Store, what: What) -> Answer {
     panic!("no answer came within an hour: {request:?}");
 }
 
-async fn rollout(store: &Store) -> Rollout {
+async fn find(store: &Store) -> Option<Rollout> {
     let (account, region) = (aws_simulator::ACCOUNT, aws_simulator::REGION);
     let key = ecs_drain_state::rollout::key("test", account, region, NAME);
-    match store.rollouts(&[key]).await.unwrap().remove(0).1 {
-        ReadRollout::Rollout(rollout) => *rollout,
+    match store.rollouts(&[key]).await.unwrap().pop()?.1 {
+        ReadRollout::Rollout(rollout) => Some(*rollout),
         other => panic!("{other:?}"),
     }
+}
+
+async fn rollout(store: &Store) -> Rollout {
+    find(store).await.unwrap()
 }
 
 /// Waits until the rollout meets a condition, and returns it.
@@ -280,4 +292,220 @@ fn what_the_controller_may_not_touch_is_refused() {
             assert!(answer.refused && answer.text.contains(why), "{answer:?}");
         }
     });
+}
+
+/// The old instance is replaced, whatever dies or fails meanwhile, and the desired capacity is as
+/// before.
+pub const REPLACED: Scenario = Scenario {
+    name: "rollout",
+    config: "[poll]\ngroups = \"25s\"\n[policy]\npoll = \"15s\"\nmax_concurrent = \"100%\"\n",
+    world: |cloud| old(cloud, &[A, B], 3),
+    begin: |_| {},
+    ends: &[(A, Outcome::Drained)],
+    or: None,
+    within: seconds(7200),
+    meanwhile: |simulator, store| Box::pin(roll_to_the_end(simulator, store, &[A])),
+};
+
+/// The same in two waves.
+pub const IN_WAVES: Scenario = Scenario {
+    name: "rollout-in-waves",
+    ends: &[(A, Outcome::Drained), (B, Outcome::Drained)],
+    meanwhile: |simulator, store| Box::pin(roll_to_the_end(simulator, store, &[A, B])),
+    ..REPLACED
+};
+
+/// Starts the rollout, and resumes it when a fault has stopped it, as a person would.
+async fn roll_to_the_end(simulator: &Simulator, store: &Store, ids: &[&str]) {
+    order(simulator, store, start(ids)).await;
+    while simulator.now() - aws_simulator::BEGIN < REPLACED.within {
+        tokio::time::sleep(seconds(20)).await;
+        match find(store).await {
+            Some(rollout) if rollout.is_done() => return,
+            Some(Rollout { stage: Stage::Stopped { .. }, .. }) => {
+                order(simulator, store, What::Resume).await;
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// The instances of a fleet, ten tasks on each: five services with two.
+fn fleet(instances: usize) -> Vec<String> {
+    (1..=instances).map(|n| format!("i-{n:017x}")).collect()
+}
+
+const SERVICES: [&str; 5] = ["api", "cart", "mail", "search", "shop"];
+
+fn crowd(cloud: &mut Cloud, instances: usize, max: u32) {
+    let ids = fleet(instances);
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(GroupSpec { max, ..group(GROUP, "web", &ids) });
+    let number = u32::try_from(instances).unwrap();
+    for name in SERVICES {
+        let service = ServiceSpec::replica("web", name, number * 2).size(256, 1024);
+        cloud.add_service(&service.times(seconds(5), seconds(5)));
+    }
+    cloud.checkers.allow_rollout(GROUP, number);
+}
+
+/// What became of the tasks of a fleet whose instances were all replaced.
+struct Moved {
+    /// Starts of tasks, for each task that there is.
+    starts_per_task: f64,
+    /// Smallest number of tasks of a service that ran in any second, as a part of its desired
+    /// count.
+    least: f64,
+    took: Duration,
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Moved { starts_per_task, least, took } = self;
+        let (least, minutes) = (least * 100.0, took.as_secs() / 60);
+        write!(f, "{starts_per_task:.2} starts a task, at least {least:.0} % ran, {minutes} min")
+    }
+}
+
+/// Replaces every instance of a fleet, and counts the starts of tasks.
+fn replaced(instances: usize, config: &'static str, max: u32, as_rollout: bool) -> Moved {
+    let scenario = Scenario { config, world: |_| {}, ..ROLLOUT };
+    let (moved, simulator) =
+        while_running(&scenario, async |simulator: Simulator, store: Store| {
+            simulator.with(|cloud| crowd(cloud, instances, max));
+            tokio::time::sleep(seconds(120)).await;
+            let ids = fleet(instances);
+            let mut before = BTreeSet::new();
+            let mut seen = BTreeSet::new();
+            count(&simulator, &mut before);
+            let begun = simulator.now();
+            if as_rollout {
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                let answer = ask(&simulator, &store, start(&ids)).await;
+                assert!(!answer.refused, "{answer:?}");
+            } else {
+                for id in &ids {
+                    let what = request::What::Drain { then: Then::Terminate };
+                    let request = crate::harness::request(&simulator, &store, id, what).await;
+                    store.ask(&request).await.unwrap();
+                }
+            }
+            let desired = f64::from(u32::try_from(instances).unwrap()) * 2.0;
+            let mut least = f64::MAX;
+            loop {
+                let running = count(&simulator, &mut seen);
+                least = least.min(f64::from(running) / desired);
+                tokio::time::sleep(seconds(1)).await;
+                let rest = simulator.with(|cloud| {
+                    let left = |id: &&String| cloud.lifecycle_state(id).is_some();
+                    ids.iter().filter(left).count()
+                });
+                let ended = match as_rollout {
+                    true => rest == 0 && rollout(&store).await.is_done(),
+                    false => rest == 0,
+                };
+                if ended {
+                    break;
+                }
+                assert!(simulator.now() - begun < seconds(12 * 3600), "{rest} are left");
+            }
+            let started = seen.difference(&before).count();
+            let all = before.len();
+            assert_eq!(all, instances * SERVICES.len() * 2);
+            let part = |n: usize| f64::from(u32::try_from(n).unwrap());
+            Moved {
+                starts_per_task: part(started) / part(all),
+                least,
+                took: simulator.now() - begun,
+            }
+        });
+    nothing_broken(&simulator);
+    moved
+}
+
+/// Notes the tasks that there are; returns how many run of the service that has the fewest.
+fn count(simulator: &Simulator, seen: &mut BTreeSet<String>) -> u32 {
+    let running = SERVICES.iter().map(|name| {
+        let tasks = simulator.with(|cloud| cloud.tasks_of_service("web", name));
+        let running = tasks.iter().filter(|(_, runs)| *runs).count();
+        seen.extend(tasks.into_iter().map(|(id, _)| id));
+        u32::try_from(running).unwrap()
+    });
+    running.min().unwrap()
+}
+
+const TOGETHER: &str = "[policy]\nmax_concurrent = \"100%\"\n";
+const ONE_BY_ONE: &str = "[policy]\nmax_concurrent = 1\n";
+
+#[test]
+fn each_task_moves_once_where_there_is_room_for_all() {
+    let moved = replaced(8, TOGETHER, 16, true);
+    assert!((moved.starts_per_task - 1.0).abs() < f64::EPSILON, "{moved}");
+    assert!(moved.least >= 1.0, "{moved}");
+}
+
+/// The instances of the new image never join their cluster: nothing is drained, and with an image
+/// that works it goes on.
+#[test]
+fn two_hundred_instances_stay_while_their_replacements_fail() {
+    let scenario = Scenario { config: TOGETHER, world: |cloud| crowd(cloud, 200, 220), ..ROLLOUT };
+    let (_, simulator) = while_running(&scenario, async |simulator: Simulator, store: Store| {
+        simulator.with(|cloud| cloud.registrations_fail(GROUP));
+        let ids = fleet(200);
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        ask(&simulator, &store, start(&ids)).await;
+        let stopped = until_waits(&simulator, &store, "stopped").await;
+        let expected = "0 of 20 instances of group web-group that are not old are fit";
+        assert!(stopped.message.contains(expected), "{}", stopped.message);
+        assert!(stopped.message.contains("has not registered with a cluster"));
+        assert_eq!(stopped.progress().waiting, 200);
+        assert_eq!((in_old(&simulator), desired(&simulator)), (200, 220));
+        // The broken ones are replaced by hand.
+        let broken = simulator.with(|cloud| {
+            cloud.registrations_take(GROUP, seconds(10));
+            let is_old = |id: &String| ids.contains(&id.as_str());
+            in_service(cloud).into_iter().filter(|id| !is_old(id)).collect::<Vec<_>>()
+        });
+        for id in broken {
+            simulator.with(|cloud| cloud.terminate(&id, false)).unwrap();
+        }
+        ask(&simulator, &store, What::Resume).await;
+        let done = until_done(&simulator, &store).await;
+        assert_eq!(outcome(&done), Some(RolloutOutcome::Replaced));
+        assert_eq!(in_old(&simulator), 0);
+    });
+    nothing_broken(&simulator);
+}
+
+/// Returns how many of the first instances are in service.
+fn in_old(simulator: &Simulator) -> usize {
+    let ids = fleet(200);
+    simulator.with(|cloud| in_service(cloud).iter().filter(|id| ids.contains(id)).count())
+}
+
+/// The new instances have the old image, because nobody changed the launch template.
+#[test]
+fn replacements_that_are_as_old_stop_it() {
+    while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        let What::Start(mut content) = start(&[A]) else { panic!("a start") };
+        content.selection = Selection::Ami(GroupSpec::default().ami_id);
+        ask(&simulator, &store, What::Start(content)).await;
+        let stopped = until_waits(&simulator, &store, "stopped").await;
+        let why = "is not one of its old instances, and as old as they are";
+        assert!(stopped.message.contains(why), "{}", stopped.message);
+        assert!(record(&store, A).await.is_none());
+    });
+}
+
+/// The figures of docs/performance.md.
+#[test]
+#[ignore = "nightly"]
+fn fifty_instances_with_five_hundred_tasks() {
+    let rollout = replaced(50, TOGETHER, 100, true);
+    println!("rollout, room for all: {rollout}");
+    assert!((rollout.starts_per_task - 1.0).abs() < f64::EPSILON, "{rollout}");
+    assert!(rollout.least >= 1.0, "{rollout}");
+    println!("rollout, room for ten: {}", replaced(50, TOGETHER, 60, true));
+    println!("one by one: {}", replaced(50, ONE_BY_ONE, 100, false));
 }

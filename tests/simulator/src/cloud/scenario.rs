@@ -240,6 +240,17 @@ impl Cloud {
         known
     }
 
+    /// Returns the ids of the tasks of a service that ECS has not forgotten yet, each with true if
+    /// its containers run.
+    pub fn tasks_of_service(&self, cluster: &str, service: &str) -> Vec<(String, bool)> {
+        let cluster = self.world.ecs.cluster(cluster);
+        let tasks = cluster.into_iter().flat_map(|cluster| cluster.tasks.values());
+        let of_service = tasks.filter(|task| task.service.as_deref() == Some(service));
+        of_service
+            .map(|task| (task.id.clone(), task.started_at.is_some() && task.containers_running))
+            .collect()
+    }
+
     /// Returns the desired capacity of a group; zero if it does not exist.
     pub fn group_desired(&self, group: &str) -> u32 {
         self.world.autoscaling.group(group).map_or(0, |group| group.desired)
