@@ -62,8 +62,11 @@ fn says(sections: &[Section], verdict: Verdict, words: &str) -> Finding {
 fn a_working_world_has_no_findings_and_is_not_changed() {
     virtual_time(1, || async {
         let (simulator, before) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
-        // It tries this call to check a permission, with an instance id that does not exist.
-        simulator.with(|cloud| cloud.checkers.allow_terminate("i-00000000000000000"));
+        // It tries two calls to check permissions, with an instance id and a group that do not exist.
+        simulator.with(|cloud| {
+            cloud.checkers.allow_terminate("i-00000000000000000");
+            cloud.checkers.allow_rollout("ecs-drain-doctor", 0);
+        });
         let sections = look(&simulator, EVERYTHING).await;
         assert_eq!(wrong(&sections), [""; 0]);
         says(&sections, Verdict::Fine, "cluster web: 2 instances, 1 services: all can be drained");
