@@ -7,10 +7,10 @@ use crate::cli::words::Screen;
 use crate::cli::{Failure, Global, TableArgs, who};
 use crate::config::span;
 use crate::quote::plain;
-use crate::store::{Answer, Leader, Store, StoreError, requests};
+use crate::store::{Answer, Leader, Store, StoreError, requests, rollouts};
 use clap::Args;
 use ecs_drain_state::request::{EXPIRES_AFTER, SCHEMA};
-use ecs_drain_state::{ContainerInstance, Record, Request, What};
+use ecs_drain_state::{ContainerInstance, Record, Request, What, rollout};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use std::io::Write;
@@ -89,10 +89,35 @@ pub struct Desk {
     wait: Duration,
 }
 
+/// A request of either kind.
+enum Paper {
+    Drain(Request),
+    Rollout(rollout::Request),
+}
+
 /// A request, and the `aws` commands that do the same by hand.
 struct Slip {
-    request: Request,
+    request: Paper,
+    /// Name of its subject in lines for people.
+    name: String,
     by_hand: Vec<String>,
+}
+
+impl Slip {
+    fn key(&self) -> String {
+        match &self.request {
+            Paper::Drain(request) => requests::key(request),
+            Paper::Rollout(request) => rollouts::request_key(request),
+        }
+    }
+
+    /// Returns the command that shows the result.
+    const fn shown_by(&self) -> &'static str {
+        match self.request {
+            Paper::Drain(_) => "ecs-drain describe INSTANCE",
+            Paper::Rollout(_) => "ecs-drain rollout describe NAME",
+        }
+    }
 }
 
 impl Desk {
@@ -128,7 +153,8 @@ impl Desk {
         };
         let by_hand =
             byhand::commands(&request, subject.record.as_ref(), &subject.container_instances);
-        Slip { request, by_hand }
+        let name = request.instance_id.clone();
+        Slip { request: Paper::Drain(request), name, by_hand }
     }
 
     /// Writes the requests, waits for the answers, and prints one line for each.
@@ -137,9 +163,57 @@ impl Desk {
     /// Returns an error if a request is refused or not answered, or the table cannot be written or
     /// read.
     pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
-        let (now, screen) = (Timestamp::now(), Screen::detect());
-        let slips: Vec<Slip> =
-            asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
+        let now = Timestamp::now();
+        let slips = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
+        self.hand_in(slips, now, out).await
+    }
+
+    /// Writes requests about rollouts, each given by account, region and name; waits for the
+    /// answers, and prints one line for each.
+    ///
+    /// # Errors
+    /// Returns an error if a request is refused or not answered, or the table cannot be written or
+    /// read.
+    pub async fn ask_rollouts(
+        &self,
+        asked: Vec<([String; 3], rollout::What)>,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let (now, several) = (Timestamp::now(), asked.len() > 1);
+        let slip = |([account, region, rollout], what): ([String; 3], rollout::What)| Slip {
+            name: match several {
+                true => format!("{account}/{region}/{rollout}"),
+                false => rollout.clone(),
+            },
+            by_hand: Vec::new(),
+            request: Paper::Rollout(rollout::Request {
+                id: self.store.request_id(now),
+                controller: self.store.controller().to_owned(),
+                account,
+                region,
+                rollout,
+                what,
+                by: self.by.clone(),
+                reason: self.reason.clone(),
+                at: now,
+                schema: SCHEMA,
+            }),
+        };
+        self.hand_in(asked.into_iter().map(slip).collect(), now, out).await
+    }
+
+    /// Returns the time for which answers are waited for.
+    pub const fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    async fn hand_in(
+        &self,
+        slips: Vec<Slip>,
+        now: Timestamp,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let screen = Screen::detect();
         let mut leader = self.store.leader().await?;
         let all = slips.len();
         let mut slips = self.write(slips, out).await?;
@@ -156,7 +230,8 @@ impl Desk {
             return Err(Failure::failed("the request is saved, but no controller is running"));
         };
         if self.wait.is_zero() {
-            writeln!(out, "the request is saved; `ecs-drain describe INSTANCE` shows the result")?;
+            let shown_by = slips.first().map_or("ecs-drain get", Slip::shown_by);
+            writeln!(out, "the request is saved; `{shown_by}` shows the result")?;
             return match unwritten {
                 0 => Ok(()),
                 lost => Err(Failure::failed(format!("{lost} of {all} requests not saved"))),
@@ -200,17 +275,14 @@ impl Desk {
         loop {
             let some: Vec<Slip> = slips.by_ref().take(AT_ONCE).collect();
             let (before, tried) = (written.len(), some.len());
-            let answers = join_all(some.iter().map(|slip| self.store.ask(&slip.request))).await;
+            let answers = join_all(some.iter().map(|slip| self.put(slip))).await;
             for (slip, answer) in some.into_iter().zip(answers) {
                 match answer {
                     Ok(()) => written.push(slip),
                     Err(error) => {
                         // A write without an answer may have succeeded.
                         let perhaps = if error.is_transient() { "perhaps " } else { "" };
-                        let line = format!(
-                            "{}: request {perhaps}not saved: {error}",
-                            slip.request.instance_id
-                        );
+                        let line = format!("{}: request {perhaps}not saved: {error}", slip.name);
                         lost.push_str(&(plain(&line) + "\n"));
                         failed = Some(error);
                     }
@@ -228,6 +300,13 @@ impl Desk {
             writeln!(out, "{} more requests not saved either", slips.len())?;
         }
         Ok(written)
+    }
+
+    async fn put(&self, slip: &Slip) -> Result<(), StoreError> {
+        match &slip.request {
+            Paper::Drain(request) => self.store.ask(request).await,
+            Paper::Rollout(request) => self.store.ask_rollout(request).await,
+        }
     }
 
     /// Prints answers as they arrive, until each request has one, and removes answered requests
@@ -252,17 +331,17 @@ impl Desk {
                 writeln!(out, "{}", plain(&text))?;
                 out.flush()?;
             }
-            let keys: Vec<String> = slips.iter().map(|slip| requests::key(&slip.request)).collect();
+            let keys: Vec<String> = slips.iter().map(Slip::key).collect();
             let answers = match self.store.answers_of(&keys).await {
                 Ok(answers) => answers,
                 Err(error) if error.is_transient() => continue,
                 Err(error) => return Err(error.into()),
             };
             let mut text = String::new();
-            slips.retain(|slip| match answers.get(&requests::key(&slip.request)) {
+            slips.retain(|slip| match answers.get(&slip.key()) {
                 Some(answer) => {
                     *refused += usize::from(answer.refused);
-                    text.push_str(&line(&slip.request, answer));
+                    text.push_str(&line(&slip.name, answer));
                     false
                 }
                 None => true,
@@ -303,21 +382,21 @@ impl Desk {
 }
 
 /// Returns an answer's line, such as `i-0123: paused: heartbeats continue …`.
-fn line(request: &Request, answer: &Answer) -> String {
+fn line(name: &str, answer: &Answer) -> String {
     let refused = if answer.refused { "refused: " } else { "" };
-    plain(&format!("{}: {refused}{}", request.instance_id, answer.text)) + "\n"
+    plain(&format!("{name}: {refused}{}", answer.text)) + "\n"
 }
 
 /// Returns the message for requests that a running controller has not answered.
 fn unanswered(slips: &[Slip], leader: &Leader) -> String {
-    let lines =
-        slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.request.instance_id)));
+    let lines = slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.name)));
     let lines: String = lines.collect();
     format!(
-        "{lines}The controller is running ({}) and carries the request out within {} minutes or not at all.\n`ecs-drain \
-         describe INSTANCE` shows the result.\n",
+        "{lines}The controller is running ({}) and carries the request out within {} minutes or not at all.\n`{}` \
+         shows the result.\n",
         plain(&leader.holder),
-        EXPIRES_AFTER.as_mins()
+        EXPIRES_AFTER.as_mins(),
+        slips.first().map_or("ecs-drain get", Slip::shown_by)
     )
 }
 
@@ -351,7 +430,8 @@ mod tests {
 
     fn slips(n: usize) -> Vec<Slip> {
         let one = |n: usize| Slip {
-            request: Request {
+            name: format!("i-{n}"),
+            request: Paper::Drain(Request {
                 id: n.to_string(),
                 controller: "main".to_owned(),
                 account: "1".to_owned(),
@@ -364,7 +444,7 @@ mod tests {
                 reason: None,
                 at: Timestamp::UNIX_EPOCH,
                 schema: SCHEMA,
-            },
+            }),
             by_hand: vec![format!("aws do {n}")],
         };
         (0..n).map(one).collect()
@@ -405,8 +485,8 @@ A controller that starts before 1970-01-01T00:15:00Z will carry it out. To do it
             refused: false,
             at: Timestamp::UNIX_EPOCH,
         };
-        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: it is not paused\n");
+        assert_eq!(line("i-0", &answer), "i-0: it is not paused\n");
         let answer = Answer { refused: true, ..answer };
-        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: refused: it is not paused\n");
+        assert_eq!(line("i-0", &answer), "i-0: refused: it is not paused\n");
     }
 }

@@ -24,8 +24,8 @@ calls.
 
 An operator's policy allows requests and pauses, by their keys in the table: a key has the verb and the
 cluster. It does not have the end of a drain: an operator who may drain may also have the group terminate the
-instance, if the controller may. With --clusters, instances in no cluster are out of reach, and only these
-clusters can be paused.";
+instance, if the controller may. With --clusters, instances in no cluster are out of reach, only these
+clusters can be paused, and rollouts are not allowed: their keys have a name in the cluster's place.";
 
 /// Identity that a policy is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -35,7 +35,7 @@ pub enum For {
     Controller,
     /// The process of `ecs-drain run --dry-run`; changes nothing
     DryRun,
-    /// People who request: drain, cancel, pause, resume, extend, retry, force
+    /// People who request: drain, rollout, cancel, pause, resume, extend, retry, force
     Operator,
     /// People who look: get, describe
     Reader,
@@ -105,6 +105,11 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
     let may = May { verbs: args.may.iter().copied().collect(), clusters: args.clusters.clone() };
     if args.whom != For::Operator && may != May::default() {
         return Err(Failure::usage("--may and --clusters need --for operator"));
+    }
+    if may.verbs.contains(&Verb::Rollout) && !may.clusters.is_empty() {
+        return Err(Failure::usage(
+            "rollouts cannot be limited to clusters: leave out --clusters, or rollout of --may",
+        ));
     }
     let orders = match (args.allow_rollouts, args.allow_terminate) {
         (true, _) => Orders::RollOut,

@@ -13,6 +13,7 @@
 //! | [`drain`], [`select`] | request drains; the instances that its arguments select |
 //! | [`plan`] | whether drains would end by themselves, before they are requested |
 //! | [`orders`], [`pause`] | cancel, extend, retry, force; pause and resume |
+//! | [`rollout`] | start, show, pause, resume and end rollouts |
 //! | [`asking`], [`byhand`] | write requests and wait for the answers; `aws` commands while no controller runs |
 //! | [`follow`] | print the steps of drains until they end |
 //! | [`confirm`], [`who`] | confirmation on the terminal; identity of the requester |
@@ -47,6 +48,7 @@ pub mod orders;
 pub mod out;
 pub mod pause;
 pub mod plan;
+pub mod rollout;
 pub mod run;
 #[cfg(test)]
 mod samples;
@@ -87,11 +89,12 @@ Examples:
   Request (the controller carries it out):
     ecs-drain plan --cluster web --older-than 30d
     ecs-drain drain --cluster web --older-than 30d
+    ecs-drain rollout start january --cluster web --ami ami-0123456789abcdef0
     ecs-drain cancel i-0123456789abcdef0
     ecs-drain pause --everything --reason 'incident 4711'
 
 Exit codes: 0 success; 1 failure, refused or unanswered request; 2 wrong arguments or configuration;
-3 `plan`: not every drain would end by itself.
+3 `plan`, `rollout start --dry-run`: not every drain would end by itself.
 
 Colour: on a terminal, unless NO_COLOR is set. Width: COLUMNS, else the terminal's.";
 
@@ -148,6 +151,9 @@ pub enum Command {
     Plan(plan::PlanArgs),
     /// Drain instances on demand, for maintenance or a new AMI
     Drain(drain::DrainArgs),
+    /// Replace the old instances of Auto Scaling groups, new capacity first
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
     /// Cancel requested drains and set the instances back to ACTIVE
     #[command(after_help = orders::CANCEL)]
     Cancel(orders::InstancesArgs),
@@ -281,6 +287,7 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
         Command::Plan(args) => block_on(plan::run(&args, &global, out)),
         Command::Drain(args) => block_on(drain::run(&args, &global, out)),
+        Command::Rollout(command) => block_on(rollout::run(&command, &global, out)),
         Command::Cancel(args) => block_on(orders::simple(What::Cancel, &args, &global, out)),
         Command::Pause(args) => block_on(pause::pause(&args, &global, out)),
         Command::Resume(args) => block_on(pause::resume(&args, &global, out)),

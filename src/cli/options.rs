@@ -22,13 +22,18 @@ pub struct Choice {
 
 /// Flags that a printed command needs to find the same table and controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags(String);
+pub struct Flags(pub(super) String);
 
 impl Flags {
     /// Returns the flags for a record's controller. `controller` is the one that this command uses.
     ///
     /// A value that is also in the environment needs no flag.
     pub fn new(given: &TableArgs, record: &Record, controller: &str) -> Flags {
+        Flags::of(given, &record.controller, controller)
+    }
+
+    /// As [`Flags::new`], for the controller `whose`.
+    pub fn of(given: &TableArgs, whose: &str, controller: &str) -> Flags {
         let mut flags = String::new();
         let mut flag = |name: &str, variable: &str, value: Option<&str>| {
             let known = std::env::var(variable).ok();
@@ -38,7 +43,7 @@ impl Flags {
         };
         flag("--table", "ECS_DRAIN_TABLE", given.table.as_deref());
         flag("--table-region", "ECS_DRAIN_TABLE_REGION", given.table_region.as_deref());
-        let other = (record.controller != controller).then_some(record.controller.as_str());
+        let other = (whose != controller).then_some(whose);
         flag("--controller", "ECS_DRAIN_CONTROLLER", other.or(given.controller.as_deref()));
         Flags(flags)
     }

@@ -79,7 +79,7 @@ impl PlanArgs {
             return Wanted::instances(&self.instances);
         }
         if !self.group.is_empty() {
-            return Ok(Wanted::Groups(Patterns::new(self.group.clone())));
+            return Ok(Wanted::Groups(Patterns::new(self.group.clone()), None));
         }
         Ok(self.clusters.wanted())
     }
@@ -117,8 +117,23 @@ pub async fn run(args: &PlanArgs, global: &Global, out: &mut dyn Write) -> Resul
         ThenArg::Terminate => Then::Terminate,
         ThenArg::Keep => Then::Keep,
     };
-    let places = plans(&config, &selection, then, now).await?;
-    match args.output {
+    print(&config, &selection, then, args.output, now, out).await
+}
+
+/// Judges the drains of the selected instances, and prints the page or the document.
+///
+/// # Errors
+/// Returns an error if AWS cannot be read, or not all drains would end by themselves.
+pub(super) async fn print(
+    config: &Config,
+    selection: &Selection,
+    then: Then,
+    output: Output,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let places = plans(config, selection, then, now).await?;
+    match output {
         Output::Text => {
             let screen = Screen::detect();
             out.write_all(screen.fit(&page(&places, selection.unjudged, screen)).as_bytes())?;
@@ -431,7 +446,7 @@ mod tests {
         assert_eq!(wanted("plan i-1"), Some(Wanted::Instances(vec!["i-1".to_owned()])));
         assert_eq!(
             wanted("plan --group web-*"),
-            Some(Wanted::Groups(Patterns::new(vec!["web-*".to_owned()])))
+            Some(Wanted::Groups(Patterns::new(vec!["web-*".to_owned()]), None))
         );
         let month = Pick::OlderThan(Duration::from_secs(30 * 86_400));
         assert_eq!(

@@ -1,8 +1,12 @@
 //! Sample records for the tests of the output.
 
-use crate::store::Read;
+use crate::store::{Read, ReadRollout};
 use ecs_drain_state::diagnosis::{Cause, Lack, Looked, Tasks};
 use ecs_drain_state::record::Opening;
+use ecs_drain_state::rollout::{
+    Change, ChangeState, Event, Group, Options, Outcome as End, Rollout, Selection, Stage as Step,
+    Turn,
+};
 use ecs_drain_state::why::Why;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation,
@@ -268,5 +272,94 @@ pub fn request(record: &Record, what: What, reason: Option<&str>) -> Request {
         reason: reason.map(str::to_owned),
         at: now(),
         schema: ecs_drain_state::request::SCHEMA,
+    }
+}
+
+/// Returns rollouts: one under way, one that stopped, one that is done, and two that this program
+/// cannot read.
+pub fn rollouts() -> Vec<(String, ReadRollout)> {
+    let change = Change { from: 6, to: 9, at: ago(50), state: ChangeState::Applied };
+    let mut running = rollout("agent-1.90", Selection::AgentNot("1.90.0".to_owned()), 52);
+    running.stage = Step::Running;
+    running.message = "1 old instance drains".to_owned();
+    running.groups = groups(
+        "web-asg",
+        Group { before: Some(6), raise: Some(change), ..Group::default() },
+        &[Turn::Replaced, Turn::Replaced, Turn::Gone, Turn::Shrink, Turn::Waiting, Turn::Waiting],
+    );
+    running.note(ago(50), "the desired capacity of group web-asg is raised from 6 to 9");
+
+    let mut stopped = rollout("january", Selection::Ami("ami-0123456789abcdef0".to_owned()), 95);
+    let why = "the drain of i-0web1 has been stuck for 30 min: task 91105849128e2fca87298cac4bb31e7a of service shop is RUNNING";
+    stopped.stage = Step::Stopped { why: why.to_owned() };
+    stopped.stage_since = ago(12);
+    stopped.message = format!("stopped: {why}");
+    let raise = Change { from: 4, to: 8, at: ago(90), state: ChangeState::Applied };
+    stopped.groups = groups(
+        "web-asg",
+        Group { before: Some(4), raise: Some(raise), ..Group::default() },
+        &[Turn::GivenBack, Turn::Shrink, Turn::Waiting, Turn::Waiting],
+    );
+    stopped.short_before = ["web/report".to_owned()].into();
+    stopped.note(ago(12), stopped.message.clone());
+
+    let mut done = rollout("december", Selection::OlderThan(30 * 86_400), 3_000);
+    done.stage = Step::Done { outcome: End::Replaced };
+    done.stage_since = ago(2_940);
+    done.message = "all old instances have left".to_owned();
+    let raise = Change { from: 2, to: 4, at: ago(2_990), state: ChangeState::Applied };
+    done.groups = groups(
+        "jobs-asg",
+        Group { before: Some(2), raise: Some(raise), ..Group::default() },
+        &[Turn::GivenBack, Turn::GivenBack],
+    );
+    done.expires_at = Some(ago(2_940).as_second() + 7 * 86_400);
+
+    let mut all: Vec<(String, ReadRollout)> = [running, stopped, done]
+        .into_iter()
+        .map(|one| (one.key(), ReadRollout::Rollout(Box::new(one))))
+        .collect();
+    let why = "attribute stage: unknown variant `Resting`".to_owned();
+    let key = |name: &str| format!("rollout/default/123456789012/eu-west-1/{name}");
+    all.push((key("edited"), ReadRollout::Unreadable { why }));
+    all.push((key("newer"), ReadRollout::Newer { schema: 7 }));
+    all
+}
+
+fn groups(name: &str, group: Group, old: &[Turn]) -> std::collections::BTreeMap<String, Group> {
+    let old = old.iter().enumerate().map(|(n, turn)| (format!("i-0web{n}"), *turn)).collect();
+    let cluster = name.trim_end_matches("-asg").to_owned();
+    [(name.to_owned(), Group { cluster, old, ..group })].into()
+}
+
+fn rollout(name: &str, selection: Selection, minutes_ago: i64) -> Rollout {
+    let requested = order("arn:aws:iam::123456789012:user/ada", "kernel update", minutes_ago);
+    Rollout {
+        account: "123456789012".to_owned(),
+        region: "eu-west-1".to_owned(),
+        name: name.to_owned(),
+        controller: "default".to_owned(),
+        schema: ecs_drain_state::rollout::SCHEMA,
+        generation: 1,
+        version: 9,
+        write_id: "1".to_owned(),
+        created_at: ago(minutes_ago),
+        updated_at: ago(1),
+        history: vec![Event {
+            at: ago(minutes_ago),
+            what: format!("requested by {requested}: {selection}"),
+        }],
+        requested,
+        selection,
+        options: Options::default(),
+        stage: Step::Running,
+        stage_since: ago(minutes_ago - 2),
+        started_at: Some(ago(minutes_ago - 2)),
+        groups: std::collections::BTreeMap::new(),
+        short_before: std::collections::BTreeSet::new(),
+        requests: vec!["1".to_owned()],
+        why: "drains".to_owned(),
+        message: String::new(),
+        expires_at: None,
     }
 }

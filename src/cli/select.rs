@@ -22,8 +22,9 @@ pub enum Wanted {
     Instances(Vec<String>),
     /// Instances of these clusters.
     Clusters(Patterns, Pick),
-    /// Instances of these Auto Scaling groups, as far as they are in a cluster.
-    Groups(Patterns),
+    /// Instances of these Auto Scaling groups, as far as they are in a cluster. With a condition,
+    /// only those that are `ACTIVE` and meet it.
+    Groups(Patterns, Option<Pick>),
 }
 
 /// Arguments that select instances of clusters.
@@ -84,6 +85,8 @@ pub enum Pick {
     Ami(String),
     /// Those that registered at least this long ago.
     OlderThan(Duration),
+    /// Those whose ECS agent has another version.
+    AgentNot(String),
 }
 
 /// A selected instance.
@@ -105,8 +108,8 @@ pub struct Selection {
     /// Numbers of `ACTIVE` container instances of each cluster, by account, region and name. Empty
     /// if instances were named.
     pub sizes: BTreeMap<(String, String, String), usize>,
-    /// Number of container instances left out because ECS shows no AMI or registration time of
-    /// them.
+    /// Number of container instances left out because ECS does not show the property of them that
+    /// the condition is about.
     pub unjudged: usize,
     /// Number of `ACTIVE` container instances of each AMI, in the clusters that were read.
     pub amis: BTreeMap<String, usize>,
@@ -132,7 +135,7 @@ pub async fn select(
             wanted,
         ) {
             (Ok(session), _) => session,
-            (Err(error), Wanted::Clusters(..) | Wanted::Groups(_)) => {
+            (Err(error), Wanted::Clusters(..) | Wanted::Groups(..)) => {
                 return Err(Failure::because(&error));
             }
             (Err(error), Wanted::Instances(_)) => {
@@ -145,7 +148,7 @@ pub async fn select(
             Wanted::Clusters(patterns, pick) => {
                 of_clusters(&session, scope, patterns, pick, now, &mut selection).await?;
             }
-            Wanted::Groups(patterns) => {
+            Wanted::Groups(patterns, pick) => {
                 let groups = session.autoscaling.groups(None, true).await;
                 let groups = groups.map_err(|error| Failure::because(&error))?;
                 let wanted = groups.into_iter().filter(|group| patterns.matches(&group.name));
@@ -153,7 +156,12 @@ pub async fn select(
                     .flat_map(|group| group.members)
                     .map(|member| member.instance_id)
                     .collect();
-                named(&session, scope, &ids, &mut selection).await?;
+                match pick {
+                    None => named(&session, scope, &ids, &mut selection).await?,
+                    Some(pick) => {
+                        of_groups(&session, scope, &ids, pick, now, &mut selection).await?;
+                    }
+                }
             }
         }
     }
@@ -208,16 +216,47 @@ async fn of_clusters(
     for cluster in names.filter(|name| patterns.matches(name) && scope.clusters.matches(name)) {
         let (arns, _) =
             session.ecs.active_container_instances(cluster, usize::MAX).await.map_err(because)?;
-        let described =
-            session.ecs.describe_container_instances(cluster, &arns).await.map_err(because)?;
-        if let Some((arn, reason)) = described.failed.first() {
-            return Err(Failure::failed(format!(
-                "ecs:DescribeContainerInstances on {arn}: {reason}"
-            )));
-        }
-        take(session, cluster, described.found, pick, now, selection);
+        let views = views(session, cluster, &arns).await?;
+        take(session, cluster, views, pick, now, selection);
     }
     Ok(())
+}
+
+/// Adds those of these instances that meet the condition.
+async fn of_groups(
+    session: &Session,
+    scope: &Scope,
+    ids: &[String],
+    pick: &Pick,
+    now: Timestamp,
+    selection: &mut Selection,
+) -> Result<(), Failure> {
+    let mut members = Selection::default();
+    named(session, scope, ids, &mut members).await?;
+    let mut clusters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in members.chosen.into_values().flat_map(|chosen| chosen.container_instances) {
+        clusters.entry(one.cluster).or_default().push(one.arn);
+    }
+    for (cluster, arns) in clusters {
+        let views = views(session, &cluster, &arns).await?;
+        take(session, &cluster, views, pick, now, selection);
+    }
+    Ok(())
+}
+
+async fn views(
+    session: &Session,
+    cluster: &str,
+    arns: &[String],
+) -> Result<Vec<ContainerInstanceView>, Failure> {
+    let described = session.ecs.describe_container_instances(cluster, arns).await;
+    let described = described.map_err(|error| Failure::because(&error))?;
+    match described.failed.first() {
+        None => Ok(described.found),
+        Some((arn, reason)) => {
+            Err(Failure::failed(format!("ecs:DescribeContainerInstances on {arn}: {reason}")))
+        }
+    }
 }
 
 /// Adds the container instances of one cluster that meet the condition.
@@ -239,7 +278,7 @@ fn take(
         if let Some(ami) = view.attributes.get(AMI) {
             *selection.amis.entry(ami.clone()).or_default() += 1;
         }
-        match picks(pick, view.attributes.get(AMI).map(String::as_str), view.registered_at, now) {
+        match picks(pick, &view, now) {
             Some(true) => {}
             Some(false) => continue,
             None => {
@@ -266,21 +305,17 @@ fn take(
     }
 }
 
-/// Returns true if a container instance meets the condition, and `None` if its AMI or registration
-/// time is not known.
-fn picks(
-    pick: &Pick,
-    ami: Option<&str>,
-    registered_at: Option<Timestamp>,
-    now: Timestamp,
-) -> Option<bool> {
+/// Returns true if a container instance meets the condition, and `None` if the property is not
+/// known.
+fn picks(pick: &Pick, view: &ContainerInstanceView, now: Timestamp) -> Option<bool> {
     match pick {
         Pick::All => Some(true),
-        Pick::Ami(old) => ami.map(|ami| ami == old),
+        Pick::Ami(old) => view.attributes.get(AMI).map(|ami| ami == old),
         Pick::OlderThan(age) => {
             let age = SignedDuration::try_from(*age).unwrap_or(SignedDuration::MAX);
-            registered_at.map(|at| now.duration_since(at) >= age)
+            view.registered_at.map(|at| now.duration_since(at) >= age)
         }
+        Pick::AgentNot(version) => view.agent_version.as_ref().map(|of| of != version),
     }
 }
 
@@ -290,8 +325,25 @@ mod tests {
     use crate::cli::samples::now;
 
     #[test]
-    fn instances_are_picked_by_ami_or_age() {
-        let ami = |image: Option<&str>| picks(&Pick::Ami("ami-1".to_owned()), image, None, now());
+    fn instances_are_picked_by_ami_age_or_agent() {
+        let view = ContainerInstanceView {
+            arn: String::new(),
+            ec2_instance_id: None,
+            status: ContainerInstanceStatus::Active,
+            agent_connected: true,
+            running: 0,
+            pending: 0,
+            attributes: BTreeMap::new(),
+            agent_version: None,
+            registered_at: None,
+            version: 1,
+        };
+        let ami = |image: Option<&str>| {
+            let attributes = image.map(|image| (AMI.to_owned(), image.to_owned()));
+            let attributes = attributes.into_iter().collect();
+            let view = ContainerInstanceView { attributes, ..view.clone() };
+            picks(&Pick::Ami("ami-1".to_owned()), &view, now())
+        };
         assert_eq!(
             [ami(Some("ami-1")), ami(Some("ami-11")), ami(None)],
             [Some(true), Some(false), None]
@@ -299,13 +351,23 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let age = |hours: i64| {
             let registered = now() - SignedDuration::from_hours(hours);
-            picks(&Pick::OlderThan(30 * day), None, Some(registered), now())
+            let view = ContainerInstanceView { registered_at: Some(registered), ..view.clone() };
+            picks(&Pick::OlderThan(30 * day), &view, now())
         };
         assert_eq!(
             [age(719), age(720), age(721), age(-1)],
             [Some(false), Some(true), Some(true), Some(false)]
         );
-        assert_eq!(picks(&Pick::OlderThan(day), None, None, now()), None);
-        assert_eq!(picks(&Pick::All, None, None, now()), Some(true));
+        let agent = |version: Option<&str>| {
+            let agent_version = version.map(str::to_owned);
+            let view = ContainerInstanceView { agent_version, ..view.clone() };
+            picks(&Pick::AgentNot("1.90.0".to_owned()), &view, now())
+        };
+        assert_eq!(
+            [agent(Some("1.90.0")), agent(Some("1.89.1")), agent(None)],
+            [Some(false), Some(true), None]
+        );
+        assert_eq!(picks(&Pick::OlderThan(day), &view, now()), None);
+        assert_eq!(picks(&Pick::All, &view, now()), Some(true));
     }
 }

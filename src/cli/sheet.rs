@@ -41,11 +41,11 @@ pub fn sheet(read: &Read, around: &Around<'_>) -> String {
 }
 
 /// A page of `name: value` lines and lists.
-struct Sheet {
+pub(super) struct Sheet {
     screen: Screen,
-    text: String,
+    pub(super) text: String,
     /// Columns by which names are indented.
-    indent: usize,
+    pub(super) indent: usize,
 }
 
 /// Width of the names, in columns.
@@ -58,19 +58,19 @@ fn expiry(record: &Record) -> Option<Timestamp> {
 }
 
 impl Sheet {
-    fn new(screen: Screen) -> Sheet {
+    pub(super) fn new(screen: Screen) -> Sheet {
         Sheet { screen, text: String::new(), indent: 0 }
     }
 
     /// Writes a name and a value, which is wrapped between words on a narrow screen.
-    fn line(&mut self, name: &str, value: impl AsRef<str>) {
+    pub(super) fn line(&mut self, name: &str, value: impl AsRef<str>) {
         let value = plain(value.as_ref());
         let first = format!("{}{:<NAMES$}", " ".repeat(self.indent), format!("{name}:"));
         self.broken(&first, &value, self.indent + NAMES);
     }
 
     /// Writes a text after `first`, with its further lines indented.
-    fn broken(&mut self, first: &str, text: &str, indent: usize) {
+    pub(super) fn broken(&mut self, first: &str, text: &str, indent: usize) {
         let width = self.screen.width.map(|width| usize::from(width).saturating_sub(indent));
         let lines = match width {
             Some(width) if text.chars().count() > width => wrapped(text, width),
@@ -83,12 +83,12 @@ impl Sheet {
         }
     }
 
-    fn heading(&mut self, heading: &str) {
+    pub(super) fn heading(&mut self, heading: &str) {
         let _ = writeln!(self.text, "\n{}", self.screen.heading(heading));
     }
 
     /// Writes a list with its heading, or neither if the list is empty.
-    fn list(&mut self, heading: &str, entries: impl IntoIterator<Item = String>) {
+    pub(super) fn list(&mut self, heading: &str, entries: impl IntoIterator<Item = String>) {
         let mut entries = entries.into_iter().peekable();
         if entries.peek().is_some() {
             self.heading(heading);
@@ -189,7 +189,7 @@ impl Sheet {
 
     /// Writes the commands that can be used now. They are never wrapped, so that they can be
     /// copied.
-    fn choices(&mut self, choices: &[Choice]) {
+    pub(super) fn choices(&mut self, choices: &[Choice]) {
         if choices.is_empty() {
             return;
         }

@@ -4,7 +4,8 @@
 //! (`request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`), a pause's only the cluster
 //! (`pause/CONTROLLER/ACCOUNT/REGION/CLUSTER`). A cluster is paused by writing the item, and
 //! resumed by deleting it. No key contains the end of a
-//! `drain` (`--then`).
+//! `drain` (`--then`). A request about a rollout has the rollout's name in the cluster's place, so
+//! that rollouts cannot be limited to clusters.
 //!
 //! IAM's `*` matches slashes too. That gives no further rights: a request whose parts contain
 //! slashes is refused, and a pause of such a cluster pauses nothing.
@@ -30,7 +31,13 @@ pub enum Verb {
     Retry,
     /// Release an instance, even with tasks running
     Force,
+    /// Start, pause, resume and end rollouts
+    Rollout,
 }
+
+/// Verbs of requests for one instance, whose keys have its cluster.
+const OF_INSTANCES: [Verb; 7] =
+    [Verb::Drain, Verb::Cancel, Verb::Pause, Verb::Resume, Verb::Extend, Verb::Retry, Verb::Force];
 
 impl Verb {
     /// Returns its name in keys.
@@ -43,6 +50,7 @@ impl Verb {
             Verb::Extend => "extend",
             Verb::Retry => "retry",
             Verb::Force => "force",
+            Verb::Rollout => "rollout-*",
         }
     }
 }
@@ -52,34 +60,40 @@ impl Verb {
 pub struct May {
     /// Verbs; empty for all.
     pub verbs: BTreeSet<Verb>,
-    /// Names or patterns of the clusters; empty for all, and for everything at once.
+    /// Names or patterns of the clusters; empty for all, and for everything at once. With clusters
+    /// no rollout is allowed.
     pub clusters: Vec<String>,
 }
 
 impl May {
     fn may(&self, verb: Verb) -> bool {
-        self.verbs.is_empty() || self.verbs.contains(&verb)
+        let limited = verb == Verb::Rollout && !self.clusters.is_empty();
+        !limited && (self.verbs.is_empty() || self.verbs.contains(&verb))
     }
 
     /// Returns the features besides the table that they need.
     pub(super) fn needs(&self) -> BTreeSet<Need> {
-        let names = self.may(Verb::Drain) || self.may(Verb::Pause);
+        let rollout = self.may(Verb::Rollout);
+        let instances = self.may(Verb::Drain) || rollout;
+        let names = instances || self.may(Verb::Pause);
         let names = names.then_some([Need::Clusters, Need::Role]).into_iter().flatten();
-        names.chain(self.may(Verb::Drain).then_some(Need::Instances)).collect()
+        let instances = instances.then_some(Need::Instances);
+        names.chain(instances).chain(rollout.then_some(Need::Groups)).collect()
     }
 
     /// Returns the keys of the items that they may write.
     pub(super) fn asked(&self, controller: &str) -> Vec<String> {
-        let verbs: Vec<&str> = match self.verbs.is_empty() {
-            true => vec!["*"],
-            false => self.verbs.iter().map(|verb| verb.name()).collect(),
-        };
         let mut keys = Vec::new();
-        for verb in verbs {
-            match (self.clusters.as_slice(), verb) {
-                ([], "*") => keys.push(format!("request/{controller}/*")),
-                ([], verb) => keys.push(format!("request/{controller}/{verb}/*")),
-                (clusters, verb) => {
+        match (self.clusters.as_slice(), self.verbs.is_empty()) {
+            ([], true) => keys.push(format!("request/{controller}/*")),
+            ([], false) => {
+                let of = |verb: &Verb| format!("request/{controller}/{}/*", verb.name());
+                keys.extend(self.verbs.iter().map(of));
+            }
+            // A `*` for the verb would match rollouts, with the cluster's name as theirs.
+            (clusters, _) => {
+                for verb in OF_INSTANCES.into_iter().filter(|verb| self.may(*verb)) {
+                    let verb = verb.name();
                     let of =
                         |cluster: &String| format!("request/{controller}/{verb}/*/*/{cluster}/*");
                     keys.extend(clusters.iter().map(of));

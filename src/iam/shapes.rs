@@ -29,10 +29,14 @@ pub enum Need {
     Reader,
     /// A person who makes requests: `drain`, `cancel`, `pause` and others. They read too.
     Operator,
-    /// A person who names clusters by name or pattern: `drain`, and `pause --cluster`.
+    /// A person who names clusters by name or pattern: `drain`, `rollout start`, and
+    /// `pause --cluster`.
     Clusters,
-    /// A person who requests drains, and so reads instances by their image or age: `drain`.
+    /// A person who requests drains, and so reads instances by their image or age: `drain`,
+    /// `rollout start`.
     Instances,
+    /// A person who requests rollouts, and so reads the groups of instances: `rollout start`.
+    Groups,
     /// The person who creates the table: `init`.
     Init,
 }
@@ -244,6 +248,12 @@ pub const SHAPES: &[Shape] = &[
         need: Need::Instances,
         on: On::ContainerInstances,
         calls: &[&calls::DESCRIBE_CONTAINER_INSTANCES],
+    },
+    Shape {
+        sid: "FindGroupsOfInstances",
+        need: Need::Groups,
+        on: On::Anything,
+        calls: &[&calls::DESCRIBE_AUTO_SCALING_GROUPS, &calls::DESCRIBE_AUTO_SCALING_INSTANCES],
     },
     Shape {
         sid: "CreateAndCheckTheTable",

@@ -203,13 +203,15 @@ fn people_may_ask_for_less() {
     let cancel = may(&[Verb::Cancel], &[]);
     assert_eq!(keys(&cancel), [vec!["request/default/cancel/*"], vec![]]);
     let all = keys(&may(&[], &["web"]));
-    assert_eq!(
-        all,
-        [
-            vec!["request/default/*/*/*/web/*", "pause/default/*/*/web"],
-            vec!["pause/default/*/*/web"]
-        ]
-    );
+    let verbs = ["drain", "cancel", "pause", "resume", "extend", "retry", "force"];
+    let mut asked = verbs.map(|verb| format!("request/default/{verb}/*/*/web/*")).to_vec();
+    asked.push("pause/default/*/*/web".to_owned());
+    assert_eq!(all, [asked, vec!["pause/default/*/*/web".to_owned()]]);
+    // A rollout can have a cluster's name, and instances of any cluster.
+    assert_eq!(keys(&may(&[Verb::Rollout], &["web"])), [vec![""; 0], vec![]]);
+    let rollout = may(&[Verb::Rollout], &[]);
+    assert_eq!(keys(&rollout), [vec!["request/default/rollout-*/*"], vec![]]);
+    assert!(allowed(&rollout).contains_key("autoscaling:DescribeAutoScalingInstances"));
     // A person who only cancels reads no instance, and no cluster.
     let reads = |document: &Document| {
         allowed(document).keys().filter(|action| action.starts_with("ecs:")).count()

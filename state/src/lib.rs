@@ -18,7 +18,7 @@
 //! | [`needs`] | the reads that a drain needs: kind, earliest time and urgency |
 //! | [`budget`] | the queue: the number of drains of a cluster that run at once |
 //! | [`windows`] | closed windows: times in which no drain of a reason begins |
-//! | [`rollout`] | the replacement of the old instances of groups, as one record; no command starts one yet |
+//! | [`rollout`] | the replacement of the old instances of groups, as one record |
 //! | [`drain`] | one drain as one value, and the guard of each call |
 //! | [`diagnosis`] | the causes that keep a drain from moving |
 //! | [`plan()`](plan::plan) | whether drains would end by themselves, before they begin |

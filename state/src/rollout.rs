@@ -30,7 +30,7 @@ mod trouble;
 mod why;
 
 pub use decide::{Action, Decision, decide};
-pub use request::{Applied, Request, Start, What, apply};
+pub use request::{Applied, Request, Start, What, apply, check_name};
 pub use select::{Selection, Traits};
 pub use sight::{
     CapacityAnswer, DrainSight, GroupSight, InstanceSight, MemberSight, ShortService, Sight,

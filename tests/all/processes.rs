@@ -13,6 +13,7 @@
 //! | `health` | the answers to health checks and scrapers |
 //! | `full_disk` | a table whose disk is full |
 //! | `soak` | hours under load, with limits on memory |
+//! | `rollouts` | the commands about rollouts |
 //! | `starts` | the errors at a start when something is missing, and the commands that read the table |
 
 mod denied;
@@ -24,6 +25,7 @@ mod network;
 mod phases;
 mod process;
 mod rig;
+mod rollouts;
 #[cfg(target_os = "linux")]
 mod soak;
 mod starts;

@@ -426,8 +426,11 @@ const fn when(need: Need) -> &'static str {
         Need::Role => "a scope with a `role`",
         Need::Reader => "people: `get`, `describe` (`Scan`: `get --all`)",
         Need::Operator => "people: requests and pauses",
-        Need::Clusters => "people: clusters by name (`drain`, `pause --cluster NAME`)",
-        Need::Instances => "people: `drain`",
+        Need::Clusters => {
+            "people: clusters by name (`drain`, `rollout start`, `pause --cluster NAME`)"
+        }
+        Need::Instances => "people: `drain`, `rollout start`",
+        Need::Groups => "people: `rollout start`",
         Need::Init => "`init`",
     }
 }

@@ -74,6 +74,7 @@ fn cloudformation(needs: &[Need], reasons: Why) -> String {
             | Need::Operator
             | Need::Clusters
             | Need::Instances
+            | Need::Groups
             | Need::Init => None,
         };
         let mut lines =
@@ -156,6 +157,7 @@ fn terraform() -> String {
             | Need::Operator
             | Need::Clusters
             | Need::Instances
+            | Need::Groups
             | Need::Init => resources.to_owned(),
         };
         let keys = if shape.on == On::Lease { "\n      keys      = var.lease_keys" } else { "" };

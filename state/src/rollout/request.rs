@@ -224,10 +224,18 @@ fn change(next: &mut Rollout, request: &Request, now: Timestamp) -> Result<&'sta
     Ok(answer)
 }
 
-/// Returns whether a name is fit for a key of the table, and for a command.
-fn is_name(name: &str) -> bool {
+/// Checks that a name is fit for a key of the table, and for a command.
+///
+/// # Errors
+/// Returns the allowed form.
+pub fn check_name(name: &str) -> Result<(), String> {
     let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fit)
+    if !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(fit) {
+        return Ok(());
+    }
+    Err(format!(
+        "a rollout's name has 1 to {LONGEST_NAME} letters, digits, dots, hyphens and underscores"
+    ))
 }
 
 fn begin(
@@ -237,10 +245,8 @@ fn begin(
     taken: &BTreeMap<String, String>,
     now: Timestamp,
 ) -> Applied {
-    if !is_name(&request.rollout) {
-        return refused(format!(
-            "a rollout's name has 1 to {LONGEST_NAME} letters, digits, dots, hyphens and underscores"
-        ));
+    if let Err(why) = check_name(&request.rollout) {
+        return refused(why);
     }
     if let Some(before) = before.filter(|before| !before.is_done()) {
         return refused(format!(

@@ -1,0 +1,195 @@
+//! `ecs-drain rollout`: the replacement of the old instances of Auto Scaling groups. These commands
+//! write requests and read the table; the controller carries rollouts out.
+//!
+//! | file | command |
+//! | --- | --- |
+//! | `start` | begin a rollout of the selected instances |
+//! | `get` | all rollouts, as a table |
+//! | `page` | everything about one rollout |
+//! | `ask` | pause, resume, abort, undo |
+//! | `follow` | print the steps of rollouts until they end |
+
+mod ask;
+mod follow;
+mod get;
+mod page;
+mod start;
+
+pub use ask::{EndArgs, NameArgs};
+pub use get::GetArgs;
+pub use page::DescribeArgs;
+pub use start::StartArgs;
+
+use crate::cli::{Failure, Global};
+use crate::store::{ReadRollout, Store};
+use clap::Subcommand;
+use ecs_drain_state::rollout::{KEY_PREFIX, Progress, Rollout, Stage, What};
+use std::io::Write;
+
+#[derive(Debug, Subcommand)]
+pub enum RolloutCommand {
+    /// Begin a rollout: replace the selected instances
+    Start(StartArgs),
+    /// List the rollouts
+    Get(GetArgs),
+    /// Show one rollout: its progress, why it waits, and what you can do
+    Describe(DescribeArgs),
+    /// Begin no further drain; drains under way continue
+    Pause(NameArgs),
+    /// Continue a rollout that is paused, or that stopped
+    Resume(NameArgs),
+    /// End a rollout: drains under way finish, extra capacity is given back
+    Abort(EndArgs),
+    /// End a rollout: drains under way are cancelled, extra capacity is given back
+    Undo(EndArgs),
+}
+
+/// Runs a command about rollouts.
+///
+/// # Errors
+/// Returns an error if the command fails.
+pub async fn run(
+    command: &RolloutCommand,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    match command {
+        RolloutCommand::Start(args) => start::run(args, global, out).await,
+        RolloutCommand::Get(args) => get::run(args, global, out).await,
+        RolloutCommand::Describe(args) => page::run(args, global, out).await,
+        RolloutCommand::Pause(args) => ask::simple(What::Pause, args, global, out).await,
+        RolloutCommand::Resume(args) => ask::simple(What::Resume, args, global, out).await,
+        RolloutCommand::Abort(args) => ask::end(What::Abort, args, global, out).await,
+        RolloutCommand::Undo(args) => ask::end(What::Undo, args, global, out).await,
+    }
+}
+
+/// Returns account, region and name, from the key of a rollout.
+fn place(key: &str) -> [String; 3] {
+    let mut parts = key.strip_prefix(KEY_PREFIX).unwrap_or(key).rsplitn(4, '/');
+    let mut next = || parts.next().unwrap_or_default().to_owned();
+    let (name, region, account) = (next(), next(), next());
+    [account, region, name]
+}
+
+/// Checks whether a key is that of a rollout with this name: `NAME`, or `ACCOUNT/REGION/NAME`.
+fn is_named(key: &str, name: &str) -> bool {
+    let place = place(key);
+    place[2] == name || place.join("/") == name
+}
+
+/// Reads the rollouts of a name, in the order of their keys.
+///
+/// # Errors
+/// Returns an error if the table cannot be read, or has none.
+async fn named(store: &Store, name: &str) -> Result<Vec<(String, ReadRollout)>, Failure> {
+    let mut found = store.all_rollouts().await?;
+    found.retain(|(key, _)| is_named(key, name));
+    if found.is_empty() {
+        return Err(Failure::failed(format!(
+            "table {} has no rollout {name}; `ecs-drain rollout get` shows all",
+            store.table()
+        )));
+    }
+    Ok(found)
+}
+
+/// Returns the reason why a rollout cannot be shown, or carried out.
+fn unread(read: &ReadRollout) -> Option<String> {
+    match read {
+        ReadRollout::Rollout(_) => None,
+        ReadRollout::Newer { schema } => {
+            Some(format!("written by a newer ecs-drain (schema {schema}); use that version"))
+        }
+        ReadRollout::Unreadable { why } => Some(format!("cannot be read: {why}")),
+    }
+}
+
+/// Returns the numbers of instances in words: `3 of 6 replaced, 1 draining, 2 waiting`.
+fn counts(progress: Progress) -> String {
+    let Progress { total, left, draining, waiting, kept, surplus: _ } = progress;
+    let mut text = format!("{left} of {total} replaced");
+    for (count, what) in [(draining, "draining"), (waiting, "waiting"), (kept, "kept")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+/// Returns the stage, with the outcome if the rollout is done.
+fn stage(rollout: &Rollout) -> String {
+    match rollout.stage {
+        Stage::Done { outcome } => format!("{}: {}", rollout.stage.name(), outcome.name()),
+        Stage::Counting
+        | Stage::Running
+        | Stage::Paused { .. }
+        | Stage::Stopped { .. }
+        | Stage::Aborting
+        | Stage::Undoing => rollout.stage.name().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    #[test]
+    fn a_rollout_is_named_alone_or_with_its_place() {
+        let key = "rollout/default/123456789012/eu-west-1/january";
+        assert_eq!(place(key), ["123456789012", "eu-west-1", "january"]);
+        for (name, named) in [
+            ("january", true),
+            ("123456789012/eu-west-1/january", true),
+            ("jan", false),
+            ("eu-west-1/january", false),
+            ("123456789012/us-east-1/january", false),
+        ] {
+            assert_eq!(is_named(key, name), named, "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_take_complete_arguments_only() {
+        for (line, taken) in [
+            ("start january --cluster web --ami ami-1", true),
+            ("start january --cluster web --cluster jobs --all", true),
+            ("start january --group web-asg --older-than 30d --surge 50%", true),
+            ("start january --group web-asg --old-template --surge none --wave 2", true),
+            ("start january --all-clusters --agent-not 1.90.0 --soak 0 --yes", true),
+            ("start january i-1 i-2 --surge 3 --stop-after 1h", true),
+            ("start january --all-clusters --all --dry-run", true),
+            ("start --cluster web --ami ami-1", false),
+            ("start january", false),
+            ("start january --cluster web", false),
+            ("start january --group web-asg", false),
+            ("start january --all", false),
+            ("start january i-1 --ami ami-1", false),
+            ("start january i-1 --cluster web", false),
+            ("start january --cluster web --group web-asg --all", false),
+            ("start january --cluster web --all --ami ami-1", false),
+            ("start january --cluster web --all --surge 0", false),
+            ("start january --cluster web --all --surge 0%", false),
+            ("start january --cluster web --all --surge 101%", false),
+            ("start january --cluster web --all --surge many", false),
+            ("start january --cluster web --all --wave 0", false),
+            ("start a/b --cluster web --all", false),
+            ("start january --cluster web --all --dry-run --follow", false),
+            ("get", true),
+            ("get january -o json", true),
+            ("describe january -o yaml", true),
+            ("describe", false),
+            ("pause january --reason x", true),
+            ("pause january --yes", false),
+            ("resume january --wait 0", true),
+            ("abort january --yes", true),
+            ("undo 123456789012/eu-west-1/january -y --follow", true),
+            ("undo", false),
+        ] {
+            let words = ["ecs-drain", "rollout"].into_iter().chain(line.split(' '));
+            assert_eq!(Cli::try_parse_from(words).is_ok(), taken, "{line}");
+        }
+    }
+}
