@@ -110,7 +110,7 @@ fn stands_still(shared: &Shared, scope: &ScopeState, key: &str, why: &str) {
             scope,
             key,
             why,
-            "Rollout stands still: its record cannot be read. Repair or delete the record"
+            "Rollout not continued: its record cannot be read. Repair or delete the record"
         );
     }
 }

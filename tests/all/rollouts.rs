@@ -88,7 +88,9 @@ async fn find(store: &Store) -> Option<Rollout> {
     let key = ecs_drain_state::rollout::key("test", account, region, NAME);
     match store.rollouts(&[key]).await.unwrap().pop()?.1 {
         ReadRollout::Rollout(rollout) => Some(*rollout),
-        other => panic!("{other:?}"),
+        other @ (ReadRollout::Newer { .. } | ReadRollout::Unreadable { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -128,10 +130,7 @@ fn nothing_broken(simulator: &Simulator) {
 }
 
 fn outcome(rollout: &Rollout) -> Option<RolloutOutcome> {
-    match rollout.stage {
-        Stage::Done { outcome } => Some(outcome),
-        _ => None,
-    }
+    if let Stage::Done { outcome } = rollout.stage { Some(outcome) } else { None }
 }
 
 #[test]

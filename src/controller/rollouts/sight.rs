@@ -239,9 +239,8 @@ async fn drains(
         ids.extend(all.filter(|(_, turn)| open(turn)).map(|(id, _)| id.clone()));
     }
     // Others of the group may drain too; those with a record are known.
-    let phases = scope.phases.borrow();
-    ids.extend(sight.members.keys().filter(|id| phases.contains_key(*id)).cloned());
-    drop(phases);
+    let known = |id: &&String| scope.phases.borrow().contains_key(*id);
+    ids.extend(sight.members.keys().filter(known).cloned());
     let keys: Vec<String> = ids.iter().map(|id| scope.key(id)).collect();
     let request = rollout.request_id();
     let mut drains = BTreeMap::new();
