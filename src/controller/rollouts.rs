@@ -152,7 +152,8 @@ async fn one(
         scope.rollouts.borrow_mut().remove(&rollout.key());
     }
     for action in decision.actions {
-        if !shared.leadership.leads() || stop.is_now() {
+        let held = sight::held(scope, &rollout, shared.clock.now());
+        if held.is_some() || !shared.leadership.leads() || stop.is_now() {
             break;
         }
         act(shared, scope, &rollout, memory, action).await?;

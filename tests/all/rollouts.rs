@@ -259,6 +259,27 @@ fn a_pause_of_the_cluster_holds_it_and_says_who() {
     nothing_broken(&simulator);
 }
 
+/// The window is closed from nine to ten; the story begins at nine.
+#[test]
+fn a_closed_window_holds_it_before_anything_is_changed() {
+    let scenario = Scenario {
+        config: "[policy]\nmax_concurrent = \"100%\"\n[[closed]]\nname = \"morning\"\n\
+                 schedule = \"0 9 * * MON\"\nduration = \"1h\"\n",
+        ..ROLLOUT
+    };
+    let (_, simulator) = while_running(&scenario, async |simulator: Simulator, store: Store| {
+        ask(&simulator, &store, start(&[A, B, C])).await;
+        let paused = until_waits(&simulator, &store, "paused").await;
+        let why = "paused by closed window \"morning\" until 2026-01-05T10:00:00Z";
+        assert_eq!(paused.message, why);
+        tokio::time::sleep(seconds(3500) - (simulator.now() - aws_simulator::BEGIN)).await;
+        assert_eq!(desired(&simulator), 3);
+        let done = until_done(&simulator, &store).await;
+        assert_eq!(outcome(&done), Some(RolloutOutcome::Replaced));
+    });
+    nothing_broken(&simulator);
+}
+
 #[test]
 fn an_instance_refresh_of_the_group_stops_it_before_anything_is_changed() {
     let (_, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {

@@ -51,6 +51,9 @@ type Groups = BTreeMap<String, (String, BTreeSet<String>)>;
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
+    override_usage = "ecs-drain rollout start <NAME> <INSTANCE>... [OPTIONS]\n       \
+        ecs-drain rollout start <NAME> <--group|--cluster|--all-clusters> \
+        <--all|--ami|--older-than|--agent-not|--old-template> [OPTIONS]",
     group = ArgGroup::new("where").required(true).args(["instances", "group", "cluster", "all_clusters"]),
     group = ArgGroup::new("pick")
         .required(true)

@@ -12,7 +12,9 @@ use ecs_drain_state::rollout::{
     CapacityAnswer, DrainSight, GroupSight, InstanceSight, MemberSight, Rollout, ShortService,
     Sight, Spans, Stage, Traits, Turn,
 };
-use ecs_drain_state::{Mono, Order, Read as Moment};
+use ecs_drain_state::windows::closed_until;
+use ecs_drain_state::{Mono, Read as Moment, Reason};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -150,12 +152,18 @@ pub(super) async fn read(
     sight.members = members(view, rollout);
     sight.drains = drains(shared, scope, rollout, &sight, memory).await?;
     sight.refused = memory.refused.clone();
-    sight.paused = paused(scope, rollout);
+    sight.paused = held(scope, rollout, shared.clock.now());
     let runs = matches!(rollout.stage, Stage::Counting | Stage::Running);
     let ends = matches!(rollout.stage, Stage::Aborting | Stage::Undoing);
+    let mut is_read = true;
     for name in rollout.groups.keys() {
         let Some(group) = view.groups.get(name) else { continue };
-        let refreshes = runs && refreshes(shared, scope, name, memory).await;
+        let refreshes = match runs {
+            true => refreshes(shared, scope, name, memory).await,
+            false => Some(false),
+        };
+        is_read &= refreshes.is_some();
+        let refreshes = refreshes.unwrap_or_default();
         let GroupInfo { desired, minimum: min, maximum: max, .. } = *group;
         sight.groups.insert(name.clone(), GroupSight { desired, max, min, refreshes });
     }
@@ -164,47 +172,37 @@ pub(super) async fn read(
     }
     let names: BTreeSet<&str> =
         rollout.groups.values().map(|group| group.cluster.as_str()).collect();
-    let mut short = Some(Vec::new());
+    let mut short = is_read.then(Vec::new);
     for cluster in names {
         let services = services(shared, scope, cluster, memory).await;
-        if let Some((_, views)) = clusters.read(shared, scope, cluster).await {
+        if let Some((read, views)) = clusters.read(shared, scope, cluster).await {
             let daemons: Vec<String> = services
                 .iter()
                 .flatten()
                 .filter(|one| one.daemon && one.is_short())
                 .map(|one| one.name.clone())
                 .collect();
-            let mut of = Judging { shared, scope, view, cluster, daemons: &daemons };
+            let of = Judging { shared, scope, view, cluster, daemons: &daemons };
             let judged = of.judge(rollout, &sight, views).await;
-            sight.instances.extend(judged);
-        }
-        if let Some((read, _)) = clusters.read(shared, scope, cluster).await {
-            let fit =
-                |(id, one): (&String, &InstanceSight)| one.unfit.is_none().then(|| id.clone());
-            let fit: BTreeSet<String> = sight.instances.iter().filter_map(fit).collect();
-            memory.fit.entry(cluster.to_owned()).or_default().note(*read, &fit);
-        }
-        match services {
-            Some(services) => {
-                let spans = memory.short.get(cluster);
-                let of_cluster = services.into_iter().filter(|one| !one.daemon && one.is_short());
-                let of_cluster = of_cluster.map(|one| ShortService {
-                    short_for: spans.and_then(|spans| spans.of(&one.name)).unwrap_or_default(),
-                    cluster: cluster.to_owned(),
-                    service: one.name,
-                    running: one.running,
-                    desired: one.desired,
-                });
-                short.iter_mut().for_each(|all| all.extend(of_cluster.clone()));
+            let spans = memory.fit.entry(cluster.to_owned()).or_default();
+            // Without the services it is not known which daemon tasks are missing.
+            if services.is_some() {
+                let fit = judged.iter().filter(|(_, one)| one.unfit.is_none());
+                spans.note(*read, &fit.map(|(id, _)| id.clone()).collect());
             }
-            None => short = None,
+            let since = |(id, one): (String, InstanceSight)| {
+                let span = spans.of(&id);
+                (id, one.since(span))
+            };
+            sight.instances.extend(judged.into_iter().map(since));
         }
+        let of_cluster = services.map(|services| short_services(memory, cluster, services));
+        short = short.zip(of_cluster).map(|(mut short, more)| {
+            short.extend(more);
+            short
+        });
     }
     sight.short = short;
-    for (id, one) in &mut sight.instances {
-        let span = memory.fit.values().find_map(|spans| spans.of(id));
-        *one = one.clone().since(span);
-    }
     Ok(sight)
 }
 
@@ -254,35 +252,47 @@ async fn drains(
     Ok(drains)
 }
 
-/// Returns the person who paused a cluster of the rollout, or everything.
-fn paused(scope: &ScopeState, rollout: &Rollout) -> Option<String> {
+/// Returns what keeps the rollout from acting: the person who paused one of its clusters, or
+/// everything, or a closed window for requests in one of its groups.
+pub(super) fn held(scope: &ScopeState, rollout: &Rollout, now: Timestamp) -> Option<String> {
     let clusters: Vec<&str> = rollout.groups.values().map(|group| group.cluster.as_str()).collect();
-    match scope.paused.borrow().as_ref() {
-        None => Some("this process, until it has read the pauses".to_owned()),
-        Some(pauses) => {
-            let session = &scope.session;
-            pauses.on(&session.account, &session.region, &clusters).map(Order::to_string)
-        }
+    let session = &scope.session;
+    let Some(pauses) = scope.paused.borrow().clone() else {
+        return Some("this process, until it has read the pauses".to_owned());
+    };
+    if let Some(order) = pauses.on(&session.account, &session.region, &clusters) {
+        return Some(order.to_string());
     }
+    if !scope.fleet.knows_policies() {
+        return Some("this process, until it has read the tags of groups".to_owned());
+    }
+    rollout.groups.iter().find_map(|(name, group)| {
+        let policy = scope.fleet.policy(Some(&group.cluster), Some(name));
+        let (window, until) = closed_until(&policy.closed, Reason::Request, now)?;
+        Some(format!("closed window {:?} until {until:.0}", window.name))
+    })
 }
 
-/// Returns whether an instance refresh of a group runs. One that cannot be read counts as running:
-/// both would replace instances at the same time.
-async fn refreshes(shared: &Shared, scope: &ScopeState, group: &str, memory: &mut Memory) -> bool {
+/// Returns whether an instance refresh of a group runs, as it was last read. `None` if it was never
+/// read: nothing may begin, because both would replace instances at the same time.
+async fn refreshes(
+    shared: &Shared,
+    scope: &ScopeState,
+    group: &str,
+    memory: &mut Memory,
+) -> Option<bool> {
     let now = shared.clock.mono();
     let known = memory.refreshes.get(group).filter(|(read, _)| now < *read + LASTS);
     if let Some((_, refreshes)) = known {
-        return *refreshes;
+        return Some(*refreshes);
     }
     let answer = scope.session.at_leisure().autoscaling.refreshes(group).await;
     let before = memory.refreshes.get(group).map(|(_, refreshes)| *refreshes);
-    match keep(shared, scope, group, "instance refreshes", answer) {
-        Some(refreshes) => {
-            memory.refreshes.insert(group.to_owned(), (now, refreshes));
-            refreshes
-        }
-        None => before.unwrap_or_default(),
-    }
+    let Some(refreshes) = keep(shared, scope, group, "instance refreshes", answer) else {
+        return before;
+    };
+    memory.refreshes.insert(group.to_owned(), (now, refreshes));
+    Some(refreshes)
 }
 
 /// Returns the services of a cluster, read a moment ago. `None` if they could not be read.
@@ -316,6 +326,22 @@ async fn services(
     Some(services)
 }
 
+/// Returns the services that run fewer tasks than they should. Daemon services are not among them:
+/// each draining instance loses their tasks.
+fn short_services(memory: &Memory, cluster: &str, services: Vec<Service>) -> Vec<ShortService> {
+    let spans = memory.short.get(cluster);
+    let short = services.into_iter().filter(|one| !one.daemon && one.is_short());
+    short
+        .map(|one| ShortService {
+            short_for: spans.and_then(|spans| spans.of(&one.name)).unwrap_or_default(),
+            cluster: cluster.to_owned(),
+            service: one.name,
+            running: one.running,
+            desired: one.desired,
+        })
+        .collect()
+}
+
 /// Judges the container instances of one cluster.
 struct Judging<'a> {
     shared: &'a Shared,
@@ -328,7 +354,7 @@ struct Judging<'a> {
 
 impl Judging<'_> {
     async fn judge(
-        &mut self,
+        &self,
         rollout: &Rollout,
         sight: &Sight,
         views: &[ContainerInstanceView],

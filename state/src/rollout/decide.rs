@@ -11,7 +11,7 @@ use super::{
     Change, ChangeState, Group, MOST_SHORT, Outcome, Rollout, Stage, Turn, count, ending, trouble,
 };
 use crate::record::Then;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// A call, to be made once the record of its decision is saved.
@@ -68,14 +68,18 @@ pub fn decide(rollout: &Rollout, sight: &Sight, now: Timestamp) -> Decision {
     if sight.paused.is_some() {
         actions.clear();
     }
-    Decision { save: differs(rollout, &next), rollout: next, actions, why }
+    Decision { save: differs(rollout, &next, now), rollout: next, actions, why }
 }
 
-/// Returns whether a record differs in more than the numbers of its message.
-fn differs(before: &Rollout, after: &Rollout) -> bool {
+/// Time after which a message with other numbers is saved, for display.
+const MESSAGE_LASTS: SignedDuration = SignedDuration::from_mins(1);
+
+/// Returns whether a record differs in more than its message, or its message is old.
+fn differs(before: &Rollout, after: &Rollout, now: Timestamp) -> bool {
     let mut same = after.clone();
     same.message.clone_from(&before.message);
-    same != *before
+    let is_old = now.duration_since(before.updated_at) >= MESSAGE_LASTS;
+    same != *before || (is_old && after.message != before.message)
 }
 
 /// Returns the reason that the stage itself gives.
@@ -97,6 +101,10 @@ fn step(
     now: Timestamp,
     actions: &mut Vec<Action>,
 ) -> Why {
+    if sight.paused.is_some() {
+        // The limits do not count while it must not act.
+        next.groups.values_mut().for_each(|group| group.waits_since = None);
+    }
     match next.stage {
         Stage::Counting => count_first(next, sight, now),
         Stage::Running => {
@@ -116,7 +124,7 @@ fn step(
 
 /// Notes how everything was before the first change.
 fn count_first(next: &mut Rollout, sight: &Sight, now: Timestamp) -> Why {
-    let Some(short) = &sight.short else { return Why::Reads("its services") };
+    let Some(short) = &sight.short else { return Why::Reads("its groups and services") };
     next.short_before = short.iter().map(super::ShortService::key).take(MOST_SHORT).collect();
     if let Some(why) = trouble::find(next, sight, now) {
         next.stop(why, now);
@@ -135,7 +143,7 @@ fn count_first(next: &mut Rollout, sight: &Sight, now: Timestamp) -> Why {
 /// Takes the next step of each group. Returns the reason of the first group that has one.
 fn advance(next: &mut Rollout, sight: &Sight, now: Timestamp, actions: &mut Vec<Action>) -> Why {
     if sight.short.is_none() {
-        return Why::Reads("its services");
+        return Why::Reads("its groups and services");
     }
     let options = next.options.clone();
     let mut first = None;

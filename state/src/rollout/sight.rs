@@ -22,10 +22,10 @@ pub struct Sight {
     /// Records of the drains of the rollout's instances, by EC2 instance id. One that is missing
     /// does not exist.
     pub drains: BTreeMap<String, DrainSight>,
-    /// Services of the rollout's clusters that run fewer tasks than they should, or `None` if that
-    /// could not be read.
+    /// Services of the rollout's clusters that run fewer tasks than they should, or `None` if that,
+    /// or an instance refresh of its groups, could not be read.
     pub short: Option<Vec<ShortService>>,
-    /// Person who paused a cluster of the rollout, or everything.
+    /// Person who paused a cluster of the rollout, or everything, or a closed window.
     pub paused: Option<String>,
     /// Answers to changes of desired capacity since the record was written, by group.
     pub answers: BTreeMap<String, CapacityAnswer>,

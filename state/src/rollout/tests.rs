@@ -193,6 +193,19 @@ fn a_pause_begins_no_drain_and_a_resume_continues() {
 }
 
 #[test]
+fn its_message_is_at_most_a_minute_old() {
+    let mut world = World::new(2, 0, 10, Options::default());
+    let mut messages = std::collections::BTreeSet::new();
+    while world.opened.is_empty() {
+        world.pass();
+        let age = world.now.duration_since(world.rollout().updated_at);
+        assert!(age.as_secs() < 75, "{age}: {}", world.rollout().message);
+        messages.insert(world.rollout().message.clone());
+    }
+    assert!(messages.iter().any(|message| message.contains("has been fit for")), "{messages:?}");
+}
+
+#[test]
 fn progress_and_its_estimate_are_counted() {
     let mut world = World::new(4, 0, 6, Options::default());
     assert_eq!(world.rollout().estimate(world.now), None);

@@ -33,6 +33,20 @@ fn replacements_that_never_become_fit_stop_it() {
 }
 
 #[test]
+fn the_time_of_a_pause_is_no_reason_to_stop() {
+    let mut world = World::new(2, 0, 10, Options::default());
+    world.heals = false;
+    world.run(60);
+    assert_eq!(world.stage(), "Running");
+    world.paused = Some("Ada".to_owned());
+    world.run(480);
+    world.paused = None;
+    world.instances.values_mut().for_each(|one| one.fit = true);
+    world.run(300);
+    assert_eq!((world.stage().as_str(), world.desired), ("Done: Replaced", 2));
+}
+
+#[test]
 fn a_stuck_drain_stops_it_after_its_limit() {
     let mut world = draining();
     world.drains_end = false;
@@ -104,7 +118,7 @@ fn services_that_cannot_be_read_delay_it() {
     world.run(50);
     assert_eq!(
         (world.stage().as_str(), world.why.as_str()),
-        ("Counting", "its services must be read")
+        ("Counting", "its groups and services must be read")
     );
     assert_eq!(world.desired, 4);
 }

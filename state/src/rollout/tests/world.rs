@@ -43,6 +43,7 @@ pub struct World {
     pub drains: BTreeMap<String, Drain>,
     pub short: Option<Vec<ShortService>>,
     pub refreshes: bool,
+    pub paused: Option<String>,
     /// True if the group launches what it lacks.
     pub launches: bool,
     /// True if launched instances become fit.
@@ -110,6 +111,7 @@ impl World {
             drains: BTreeMap::new(),
             short: Some(Vec::new()),
             refreshes: false,
+            paused: None,
             launches: true,
             heals: true,
             drains_end: true,
@@ -182,7 +184,7 @@ impl World {
             instances: self.instances.iter().map(|(id, one)| (id.clone(), see(one))).collect(),
             drains: self.drains.iter().map(|(id, one)| (id.clone(), drain(one))).collect(),
             short: self.short.clone(),
-            paused: None,
+            paused: self.paused.clone(),
             answers: self.answers.clone(),
             refused: BTreeMap::new(),
         }
@@ -196,7 +198,8 @@ impl World {
     pub fn save(&mut self, decision: &Decision) {
         self.why = decision.why.sentence();
         if decision.save {
-            self.table = Some(decision.rollout.clone());
+            let updated_at = self.now;
+            self.table = Some(Rollout { updated_at, ..decision.rollout.clone() });
             self.answers.clear();
         }
     }
