@@ -1,7 +1,7 @@
 //! Reads the clusters of rollouts: every container instance, and the services that run fewer tasks
 //! than they should.
 
-use crate::aws::calls::LIST_CONTAINER_INSTANCES;
+use crate::aws::calls::{DESCRIBE_SERVICES, LIST_CONTAINER_INSTANCES};
 use crate::aws::ecs::ServiceStateView;
 use crate::aws::{AwsError, ContainerInstanceView, Desired, Session};
 use crate::clock::Clock;
@@ -37,6 +37,11 @@ pub async fn services(
     let began = clock.mono();
     let names = session.ecs.list_services(cluster).await?;
     let described = session.ecs.service_states(cluster, &names).await?;
+    // One that is left out could run too few tasks.
+    if let Some((name, reason)) = described.failed.first() {
+        let on = format!("service {name} of cluster {cluster}");
+        return Err(AwsError::incomplete(&DESCRIBE_SERVICES, &on, reason));
+    }
     Ok((Read { began, ended: clock.mono() }, described.found))
 }
 

@@ -28,8 +28,8 @@ pub enum Saved {
     LostRace,
 }
 
-/// An unfinished record or rollout as the index shows it. The index lags by moments, so this only shows which
-/// record to read.
+/// An unfinished record or rollout as the index shows it. The index lags by moments, so this only
+/// shows which item to read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnfinishedKey {
     /// Key of the record.
