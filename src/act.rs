@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Result of one action.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// Key of the drain.
     pub key: String,
     pub action: Action,
@@ -43,7 +43,7 @@ pub struct Report {
 }
 
 /// Sends the actions of one scope's drains.
-pub struct Actor<'a> {
+pub(crate) struct Actor<'a> {
     pub session: &'a Session,
     pub clock: &'a Clock,
     pub fleet: &'a Fleet,
@@ -69,7 +69,7 @@ const fn workers(work: Work) -> usize {
 
 impl Actor<'_> {
     /// Runs the workers; never returns.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let workers =
             Work::ALL.into_iter().flat_map(|work| (0..workers(work)).map(move |_| self.work(work)));
         join_all(workers.collect::<Vec<_>>()).await;

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Ids of one instance and one hook.
-pub type Key = (String, String);
+pub(crate) type Key = (String, String);
 
 /// Timeout of a hook that could not be read: the shortest that Auto Scaling allows. (Source: Auto
 /// Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
-pub const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time by which a first heartbeat counts as overdue, at most. A process that has just started owes
 /// one for each waiting instance, which takes minutes with thousands of them. Reads of the groups
@@ -32,7 +32,7 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(3600);
 /// random order would leave some out for hours. Hooks that were not read yet are assumed to have
 /// the default timeout. With a short round, processes that live for a multiple of it would all
 /// begin with the same instances.
-pub fn supposed_end(
+pub(crate) fn supposed_end(
     (number, of): (usize, usize),
     timeout: Option<Duration>,
     now: Mono,
@@ -48,11 +48,11 @@ pub fn supposed_end(
 
 /// State of heartbeats, by instance and hook.
 #[derive(Default)]
-pub struct Beats(pub RefCell<BTreeMap<Key, State>>);
+pub(crate) struct Beats(pub RefCell<BTreeMap<Key, State>>);
 
 /// State of the heartbeats for one instance under one hook.
 #[derive(Clone, Debug)]
-pub struct State {
+pub(crate) struct State {
     pub group: String,
     /// Kind of the wait in which the instance was seen.
     pub wait: Option<WaitKind>,
@@ -81,7 +81,7 @@ pub struct State {
 
 impl State {
     /// Takes over whether its drain is Returning or Done.
-    pub fn set_over(&mut self, over: bool) {
+    pub(crate) fn set_over(&mut self, over: bool) {
         self.over = over;
         if !over {
             self.accepted_when_over = 0;
@@ -91,14 +91,14 @@ impl State {
 
 impl Beats {
     /// Returns the answer to the last heartbeat for this instance under this hook.
-    pub fn last(&self, instance: &str, hook: &str) -> Option<Beat> {
+    pub(crate) fn last(&self, instance: &str, hook: &str) -> Option<Beat> {
         self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).and_then(|s| s.last)
     }
 
     /// Returns whether an action of this hook can hold the instance: the last answered heartbeat
     /// was accepted, or none has been answered yet. Returns false until the first one was tried, or
     /// the wait was seen to begin.
-    pub fn may_hold(&self, instance: &str, hook: &str) -> bool {
+    pub(crate) fn may_hold(&self, instance: &str, hook: &str) -> bool {
         let states = self.0.borrow();
         let state = states.get(&(instance.to_owned(), hook.to_owned()));
         state.is_some_and(|state| match state.last {
@@ -110,7 +110,7 @@ impl Beats {
 
     /// Returns whether two heartbeats in a row were accepted although the drain is Returning or
     /// Done: the hook holds the instance again.
-    pub fn is_held_again(&self, instance: &str, hook: &str) -> bool {
+    pub(crate) fn is_held_again(&self, instance: &str, hook: &str) -> bool {
         self.0
             .borrow()
             .get(&(instance.to_owned(), hook.to_owned()))
@@ -118,12 +118,12 @@ impl Beats {
     }
 
     /// Makes the heartbeats of an instance due now. Their answers decide whether a drain begins.
-    pub fn probe(&self, instance: &str, now: Mono) {
+    pub(crate) fn probe(&self, instance: &str, now: Mono) {
         self.of(instance, |state| state.due = state.due.min(now));
     }
 
     /// Applies `change` to every state of one instance. Returns whether there is one.
-    pub fn of(&self, instance: &str, mut change: impl FnMut(&mut State)) -> bool {
+    pub(crate) fn of(&self, instance: &str, mut change: impl FnMut(&mut State)) -> bool {
         let mut states = self.0.borrow_mut();
         let from = (instance.to_owned(), String::new());
         let mine = states.range_mut(from..).take_while(|((of, _), _)| of == instance);
@@ -131,14 +131,14 @@ impl Beats {
     }
 
     /// Returns the time at which the next heartbeat is due, of those that are not under way.
-    pub fn next_due(&self) -> Option<Mono> {
+    pub(crate) fn next_due(&self) -> Option<Mono> {
         self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()
     }
 
     /// Returns the due heartbeat whose hook expires first, and the time by which it must be sent.
     /// Completions go before a heartbeat until a third of its time is left: a wave of 10,000
     /// heartbeats takes 1,000 s. Before the first heartbeat the time left is unknown.
-    pub fn first(&self, now: Mono) -> Option<(Key, Mono)> {
+    pub(crate) fn first(&self, now: Mono) -> Option<(Key, Mono)> {
         let states = self.0.borrow();
         let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
         let (key, state) = due.min_by_key(|(_, state)| state.expires)?;

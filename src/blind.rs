@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Time after which a failing read makes a process not ready, and the alarms of the templates fire.
-pub const LONG: Duration = Duration::from_secs(300);
+pub(crate) const LONG: Duration = Duration::from_secs(300);
 
 /// Interval at which the log repeats a failing read.
 const SAID_AGAIN: Duration = Duration::from_secs(600);
@@ -42,7 +42,7 @@ pub enum What {
 
 impl What {
     /// Returns its label in metrics.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             What::Scope => "scope",
             What::Groups => "groups",
@@ -57,7 +57,7 @@ impl What {
     }
 
     /// Describes the failure and its consequence, as one sentence without its end.
-    pub const fn meaning(self) -> &'static str {
+    pub(crate) const fn meaning(self) -> &'static str {
         match self {
             What::Scope => {
                 "the scope cannot be reached; its instances get neither heartbeats nor drains"
@@ -106,14 +106,14 @@ pub struct Spot {
 
 impl Spot {
     /// Formats it as a line: the place, the consequence, the duration, and the error.
-    pub fn line(&self, lasts: Duration) -> String {
+    pub(crate) fn line(&self, lasts: Duration) -> String {
         format!("{}: {}; for {}: {}", self.place, self.what.meaning(), Span(lasts), self.error)
     }
 }
 
 /// Failing reads of one process. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Blind {
+pub(crate) struct Blind {
     clock: Clock,
     state: Arc<Mutex<BTreeMap<(String, What), State>>>,
 }
@@ -130,7 +130,7 @@ struct State {
 
 impl Blind {
     /// Creates an empty list.
-    pub fn new(clock: Clock) -> Blind {
+    pub(crate) fn new(clock: Clock) -> Blind {
         Blind { clock, state: Arc::default() }
     }
 
@@ -139,7 +139,7 @@ impl Blind {
     }
 
     /// Records that it was read completely, or is no longer needed.
-    pub fn sees(&self, place: &str, what: What) {
+    pub(crate) fn sees(&self, place: &str, what: What) {
         let mut states = self.state();
         let Some(state) = states.get_mut(&(place.to_owned(), what)) else { return };
         let Some((since, ..)) = state.now.take() else { return };
@@ -150,7 +150,7 @@ impl Blind {
     }
 
     /// Records that it could not be read, or not completely.
-    pub fn misses(&self, place: &str, what: What, error: &dyn Display) {
+    pub(crate) fn misses(&self, place: &str, what: What, error: &dyn Display) {
         let (mono, wall) = (self.clock.mono(), self.clock.now());
         let mut states = self.state();
         let state = states.entry((place.to_owned(), what)).or_default();
@@ -168,12 +168,12 @@ impl Blind {
     }
 
     /// Returns whether it cannot be read now.
-    pub fn is_blind(&self, place: &str, what: What) -> bool {
+    pub(crate) fn is_blind(&self, place: &str, what: What) -> bool {
         self.state().get(&(place.to_owned(), what)).is_some_and(|state| state.now.is_some())
     }
 
     /// Returns every failing read, with its duration.
-    pub fn spots(&self) -> Vec<(Spot, Duration)> {
+    pub(crate) fn spots(&self) -> Vec<(Spot, Duration)> {
         let now = self.clock.mono();
         let states = self.state();
         let spots = states.iter().filter_map(|((place, what), state)| {
@@ -186,7 +186,7 @@ impl Blind {
     }
 
     /// Returns a line for each read that has failed for [`LONG`].
-    pub fn long(&self) -> Vec<String> {
+    pub(crate) fn long(&self) -> Vec<String> {
         let long = self.spots().into_iter().filter(|(_, lasts)| *lasts >= LONG);
         long.map(|(spot, lasts)| spot.line(lasts)).collect()
     }

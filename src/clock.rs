@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Source of the wall clock and the monotonic clock.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     source: SharedTimeSource,
     begun: Instant,
 }
@@ -17,7 +17,7 @@ pub struct Clock {
 impl Clock {
     /// Starts the clock of one life of a controller. `source` is the SDK's time source; `None` is
     /// the machine's clock.
-    pub fn start(source: Option<SharedTimeSource>) -> Clock {
+    pub(crate) fn start(source: Option<SharedTimeSource>) -> Clock {
         let source = source.unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
         // The only place that reads tokio's clock.
         #[allow(clippy::disallowed_methods)]
@@ -26,17 +26,17 @@ impl Clock {
     }
 
     /// Returns the wall clock's time. It may jump.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::try_from(self.source.now()).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Returns the time since this life began. It never jumps.
-    pub fn mono(&self) -> Mono {
+    pub(crate) fn mono(&self) -> Mono {
         Mono::at(self.begun.elapsed())
     }
 
     /// Converts a time to the runtime's type.
-    pub fn instant(&self, at: Mono) -> Instant {
+    pub(crate) fn instant(&self, at: Mono) -> Instant {
         // `NEVER` becomes ten years from the start: a later time may not be representable.
         self.begun
             .checked_add(at.since_start())
@@ -44,7 +44,7 @@ impl Clock {
     }
 
     /// Returns the times of both clocks.
-    pub fn both(&self) -> Now {
+    pub(crate) fn both(&self) -> Now {
         Now { mono: self.mono(), wall: self.now() }
     }
 }
@@ -52,24 +52,24 @@ impl Clock {
 /// Time until which this replica may act, according to the lease. It is checked immediately before
 /// each action.
 #[derive(Debug)]
-pub struct Leadership {
+pub(crate) struct Leadership {
     clock: Clock,
     until: Cell<Option<Mono>>,
 }
 
 impl Leadership {
     /// Creates the state of a replica that does not lead.
-    pub fn none(clock: Clock) -> Leadership {
+    pub(crate) fn none(clock: Clock) -> Leadership {
         Leadership { clock, until: Cell::new(None) }
     }
 
     /// Records that this replica leads until this time, or does not lead.
-    pub fn set(&self, until: Option<Mono>) {
+    pub(crate) fn set(&self, until: Option<Mono>) {
         self.until.set(until);
     }
 
     /// Returns whether it leads now.
-    pub fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         self.until.get().is_some_and(|until| self.clock.mono() < until)
     }
 }

@@ -10,7 +10,7 @@ mod policies;
 mod reads;
 mod todo;
 
-pub use todo::Work;
+pub(crate) use todo::Work;
 
 use crate::config::Policies;
 use ecs_drain_state::sight::id;
@@ -33,11 +33,11 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// Slots by the record's key. They are boxed because a slot is large, and a map's nodes are half
 /// empty.
-pub type Slots = BTreeMap<String, Box<Slot>>;
+pub(crate) type Slots = BTreeMap<String, Box<Slot>>;
 
 /// One drain, and the work under way for it.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Key of the record.
     key: Rc<str>,
     pub drain: Drain,
@@ -79,7 +79,7 @@ pub struct Slot {
 
 /// Answer to a drain that is offered for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// Takes it.
     Take,
     /// Leaves it in the queue.
@@ -89,7 +89,7 @@ pub enum Choice {
 }
 
 /// The drains of one account and region.
-pub struct Fleet {
+pub(crate) struct Fleet {
     rulebook: Rulebook,
     slots: RefCell<Slots>,
     /// Number of drains in each cluster.
@@ -112,7 +112,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Creates a fleet without drains.
-    pub fn new(policies: Policies) -> Fleet {
+    pub(crate) fn new(policies: Policies) -> Fleet {
         Fleet {
             rulebook: Rulebook::new(policies),
             slots: RefCell::default(),
@@ -128,28 +128,28 @@ impl Fleet {
     }
 
     /// Returns every slot, by the record's key.
-    pub fn slots(&self) -> Ref<'_, Slots> {
+    pub(crate) fn slots(&self) -> Ref<'_, Slots> {
         self.slots.borrow()
     }
 
     /// Applies `change` to a slot. Returns `None` if there is no such drain.
-    pub fn with<T>(&self, key: &str, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    pub(crate) fn with<T>(&self, key: &str, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         self.slots.borrow_mut().get_mut(key).map(|slot| change(slot))
     }
 
     /// Returns a drain's record as it was last committed.
-    pub fn record(&self, key: &str) -> Option<Record> {
+    pub(crate) fn record(&self, key: &str) -> Option<Record> {
         self.slots.borrow().get(key).map(|slot| slot.drain.record.clone())
     }
 
     /// Returns the drain of a container instance, by its ARN.
-    pub fn of_container_instance(&self, arn: &str) -> Option<Rc<str>> {
+    pub(crate) fn of_container_instance(&self, arn: &str) -> Option<Rc<str>> {
         self.on.borrow().get(id(arn)).cloned()
     }
 
     /// Takes over an unfinished record that was written, or read from the table. A record older
     /// than the known one, for example from a read that overlapped a write, changes nothing.
-    pub fn learn(&self, record: Record, now: Mono) {
+    pub(crate) fn learn(&self, record: Record, now: Mono) {
         let key = record.key();
         let ruling = self.rulebook.ruling(record.cluster.as_deref(), record.group());
         {
@@ -207,7 +207,7 @@ impl Fleet {
     }
 
     /// Forgets a drain that is done, or whose record is gone.
-    pub fn forget(&self, key: &str) -> bool {
+    pub(crate) fn forget(&self, key: &str) -> bool {
         let Some(mut slot) = self.slots.borrow_mut().remove(key) else { return false };
         self.leaves(&slot.drain.record);
         for mine in &slot.drain.record.container_instances {
@@ -226,20 +226,20 @@ impl Fleet {
     }
 
     /// Makes a slot be decided soon, because something is new.
-    pub fn freshen(&self, key: &str) {
+    pub(crate) fn freshen(&self, key: &str) {
         self.fresh.borrow_mut().insert(key.to_owned());
         self.turn.notify_one();
     }
 
     /// Makes every slot be decided soon.
-    pub fn freshen_all(&self) {
+    pub(crate) fn freshen_all(&self) {
         self.fresh.borrow_mut().extend(self.slots.borrow().keys().cloned());
         self.turn.notify_one();
     }
 
     /// Returns slots that must be decided now, up to `most`. Busy ones are marked again once they
     /// are free.
-    pub fn due(&self, now: Mono, most: usize) -> Vec<String> {
+    pub(crate) fn due(&self, now: Mono, most: usize) -> Vec<String> {
         let mut fresh = self.fresh.borrow_mut();
         {
             let mut wakes = self.wakes.borrow_mut();
@@ -264,7 +264,7 @@ impl Fleet {
 
     /// Records that a drain's record could not be written. The drain is left alone for a while,
     /// longer with each failure in a row.
-    pub fn not_written(&self, key: &str, now: Mono) {
+    pub(crate) fn not_written(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             let failures = slot.unwritten.0.saturating_add(1);
             let jitter = Duration::from_millis(fastrand::u64(..2000));
@@ -275,12 +275,12 @@ impl Fleet {
     }
 
     /// Returns the time at which the next slot must be decided even if nothing is new.
-    pub fn next_wake(&self) -> Option<Mono> {
+    pub(crate) fn next_wake(&self) -> Option<Mono> {
         self.wakes.borrow().first().map(|(at, _)| *at)
     }
 
     /// Takes over a decision's needs, and the time of the next decision.
-    pub fn plan(&self, key: &str, needs: Needs, wake: Mono, now: Mono) {
+    pub(crate) fn plan(&self, key: &str, needs: Needs, wake: Mono, now: Mono) {
         let mut slots = self.slots.borrow_mut();
         let drains = slots.len();
         let Some(slot) = slots.get_mut(key) else { return };
@@ -315,7 +315,7 @@ impl Fleet {
 
     /// Takes over a drain's actions. A termination stays until it was sent: its time is in the
     /// record, and `decide` does not repeat it until its effect can be seen.
-    pub fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
+    pub(crate) fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
         self.with(key, |slot| {
             slot.dispatch.forget_old(&slot.drain.facts, now);
             let unsent =
@@ -333,7 +333,7 @@ impl Fleet {
 
     /// Returns the longest-waiting drain for which `choose` finds an action of this kind that may
     /// be sent now.
-    pub fn first_to_do<T>(
+    pub(crate) fn first_to_do<T>(
         &self,
         work: Work,
         now: Mono,
@@ -344,7 +344,7 @@ impl Fleet {
     }
 
     /// Records that an action is sent now.
-    pub fn begin_action(&self, key: &str, action: &Action, now: Mono) {
+    pub(crate) fn begin_action(&self, key: &str, action: &Action, now: Mono) {
         self.with(key, |slot| {
             slot.acting = true;
             slot.dispatch.begin(action, now);
@@ -353,7 +353,7 @@ impl Fleet {
     }
 
     /// Records that an action has ended. A failed one is tried again, later with each failure.
-    pub fn end_action(&self, key: &str, action: &Action, now: Mono, failed: bool) {
+    pub(crate) fn end_action(&self, key: &str, action: &Action, now: Mono, failed: bool) {
         self.with(key, |slot| {
             slot.acting = false;
             slot.actions.retain(|other| other != action);
@@ -364,23 +364,23 @@ impl Fleet {
     }
 
     /// Returns the time from which the next read of a kind is needed, if any.
-    pub fn next(&self, kind: Kind) -> Option<Mono> {
+    pub(crate) fn next(&self, kind: Kind) -> Option<Mono> {
         self.queues.next(kind)
     }
 
     /// Returns the due time of the most urgent read of a kind that is needed now.
-    pub fn next_due(&self, kind: Kind, now: Mono) -> Option<Mono> {
+    pub(crate) fn next_due(&self, kind: Kind, now: Mono) -> Option<Mono> {
         self.queues.next_due(kind, now, &self.slots.borrow())
     }
 
     /// Returns the notification of a kind of read.
-    pub fn bell(&self, kind: Kind) -> &Notify {
+    pub(crate) fn bell(&self, kind: Kind) -> &Notify {
         self.queues.bell(kind)
     }
 
     /// Takes drains out of a queue: first those that need this kind of read now, the most urgent
     /// first, then those that will need it within `soon`. `choose` decides on each.
-    pub fn pick(
+    pub(crate) fn pick(
         &self,
         kind: Kind,
         now: Mono,
@@ -395,7 +395,7 @@ impl Fleet {
     }
 
     /// Takes the most urgent drain that needs this kind of read now.
-    pub fn pick_first(&self, kind: Kind, now: Mono) -> Option<String> {
+    pub(crate) fn pick_first(&self, kind: Kind, now: Mono) -> Option<String> {
         let mut any = false;
         let first = |_: &str, _: &Slot| {
             if std::mem::replace(&mut any, true) { Choice::Stop } else { Choice::Take }
@@ -405,7 +405,7 @@ impl Fleet {
 
     /// Brings a read forward, if the drain needs it, because an event reported a change. The read
     /// comes no sooner than `apart` after the last one.
-    pub fn nudge(&self, key: &str, kind: Kind, now: Mono, apart: Duration) {
+    pub(crate) fn nudge(&self, key: &str, kind: Kind, now: Mono, apart: Duration) {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
         let facts = &slot.drain.facts;
@@ -450,7 +450,7 @@ impl Fleet {
     }
 
     /// Records that a read has ended for this drain.
-    pub fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
+    pub(crate) fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
         self.with(key, |slot| {
             slot.reads[kind as usize].end(now, failed);
         });
@@ -458,13 +458,13 @@ impl Fleet {
     }
 
     /// Passes an answer to a drain.
-    pub fn answer(&self, key: &str, read: Read, answer: Answer) {
+    pub(crate) fn answer(&self, key: &str, read: Read, answer: Answer) {
         self.with(key, |slot| slot.drain.heed(&slot.policy, read, answer));
         self.freshen(key);
     }
 
     /// Drops a drain's facts and back-offs, because an operator requested a retry.
-    pub fn read_anew(&self, key: &str, now: Mono) {
+    pub(crate) fn read_anew(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             slot.drain = Drain::new(slot.drain.record.clone(), now);
             slot.reads.iter_mut().for_each(Reads::forget_failures);
@@ -478,12 +478,12 @@ impl Fleet {
 
 impl Slot {
     /// Returns the due time of a read of this kind that is needed or under way.
-    pub fn due(&self, kind: Kind) -> Option<Mono> {
+    pub(crate) fn due(&self, kind: Kind) -> Option<Mono> {
         self.reads[kind as usize].due()
     }
 
     /// Returns whether the last read of this kind failed.
-    pub fn fails(&self, kind: Kind) -> bool {
+    pub(crate) fn fails(&self, kind: Kind) -> bool {
         self.reads[kind as usize].fails()
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One complete read of every Auto Scaling group of a scope.
 #[derive(Debug)]
-pub struct GroupsView {
+pub(crate) struct GroupsView {
     /// Time of the read.
     pub read: Read,
     /// Groups whose warm pool could not be read. Their members that are not shown are unknown, not
@@ -24,7 +24,7 @@ pub struct GroupsView {
 
 /// Facts of one group.
 #[derive(Clone, Debug)]
-pub struct GroupInfo {
+pub(crate) struct GroupInfo {
     pub tags: BTreeMap<String, String>,
     /// Target groups that are attached to the group itself, by ARN.
     pub target_groups: Vec<String>,
@@ -44,7 +44,7 @@ pub struct GroupInfo {
 
 /// An instance as its group shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// Name of the group.
     pub group: String,
     /// Auto Scaling's `LifecycleState`.
@@ -56,6 +56,6 @@ pub struct Member {
 }
 
 /// Returns whether a lifecycle state is a wait that a terminating hook can cause.
-pub fn is_waiting(state: &str) -> bool {
+pub(crate) fn is_waiting(state: &str) -> bool {
     matches!(LifecycleState::read(state), LifecycleState::Waiting(_))
 }

@@ -23,7 +23,7 @@ const GROUPS_STAND_STILL: Duration = Duration::from_secs(600);
 
 /// State of the loops. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Health {
+pub(crate) struct Health {
     /// Failing reads.
     pub blind: Blind,
     /// Failures of other kinds that the log has reported.
@@ -49,7 +49,7 @@ struct Scope {
 
 impl Health {
     /// Creates the state of a process that has just started.
-    pub fn new(clock: Clock) -> Health {
+    pub(crate) fn new(clock: Clock) -> Health {
         let (blind, repeats) = (Blind::new(clock.clone()), Repeats::new(clock.clone()));
         Health { blind, repeats, clock, state: Arc::default() }
     }
@@ -70,28 +70,28 @@ impl Health {
     }
 
     /// Records that the table was found in the right shape.
-    pub fn table_is_fit(&self) {
+    pub(crate) fn table_is_fit(&self) {
         self.state().table = true;
     }
 
     /// Records the number of accounts and regions that were not reached.
-    pub fn missing(&self, scopes: usize) {
+    pub(crate) fn missing(&self, scopes: usize) {
         self.state().missing = scopes;
     }
 
     /// Records that a missing account and region was reached.
-    pub fn found(&self) {
+    pub(crate) fn found(&self) {
         let mut state = self.state();
         state.missing = state.missing.saturating_sub(1);
     }
 
     /// Records a turn of this account and region.
-    pub fn passes_move(&self, place: &str) {
+    pub(crate) fn passes_move(&self, place: &str) {
         self.of(place, |scope, now| scope.passes = now);
     }
 
     /// Records the end of a read of the groups.
-    pub fn looked_at_groups(&self, place: &str, well: bool) {
+    pub(crate) fn looked_at_groups(&self, place: &str, well: bool) {
         self.of(place, |scope, now| {
             scope.groups = now;
             scope.listed |= well;
@@ -99,7 +99,7 @@ impl Health {
     }
 
     /// Returns the loops that stopped; empty while the process is alive.
-    pub fn standing_still(&self) -> Vec<String> {
+    pub(crate) fn standing_still(&self) -> Vec<String> {
         let now = self.clock.mono();
         let mut still = Vec::new();
         for (place, scope) in &self.state().scopes {
@@ -117,7 +117,7 @@ impl Health {
     }
 
     /// Returns the reasons for which it is not ready; empty if it is ready.
-    pub fn not_ready(&self) -> Vec<String> {
+    pub(crate) fn not_ready(&self) -> Vec<String> {
         let state = self.state();
         let mut missing = Vec::new();
         if !state.table {

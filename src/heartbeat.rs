@@ -46,7 +46,12 @@ const WAITS: &str = "Terminating:Wait";
 const AT_ONCE: usize = 200;
 
 /// Runs the heartbeats of one scope; never returns.
-pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dry_run: bool) {
+pub(crate) async fn beat(
+    scope: &ScopeState,
+    clock: &Clock,
+    leadership: &Leadership,
+    dry_run: bool,
+) {
     let mut flying = FuturesUnordered::new();
     loop {
         refresh(scope, clock);

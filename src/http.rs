@@ -54,7 +54,7 @@ struct Told {
 }
 
 /// A listening server, which answers while [`Server::serve`] runs.
-pub struct Server {
+pub(crate) struct Server {
     /// Address with the real port, if port 0 was configured.
     pub address: SocketAddr,
     listener: TcpListener,
@@ -66,7 +66,7 @@ impl Server {
     ///
     /// # Errors
     /// Returns an error if the address cannot be bound.
-    pub async fn listen(
+    pub(crate) async fn listen(
         address: SocketAddr,
         health: Health,
         metrics: Metrics,
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// Answers requests; never returns.
-    pub async fn serve(self) -> Infallible {
+    pub(crate) async fn serve(self) -> Infallible {
         serve(&self.listener, &self.answers, LIMITS).await
     }
 }

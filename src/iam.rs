@@ -69,7 +69,7 @@ pub struct Document {
 
 impl Document {
     /// Returns whether a resource is in any account, because the account's id is unknown.
-    pub fn is_of_any_account(&self) -> bool {
+    pub(crate) fn is_of_any_account(&self) -> bool {
         let resources = self.statement.iter().flat_map(|statement| &statement.resource);
         resources.filter_map(|arn| arn.split(':').nth(4)).any(|account| account == "*")
     }

@@ -43,30 +43,36 @@
 //! No decision and no commit sleeps. The truth is in AWS and in the table: a process may lose
 //! everything that it keeps in memory.
 
-pub mod act;
+// The face of the crate is for its own binaries and tests. What they do not use is no part of it,
+// so that the compiler says what nobody uses any more.
+#![warn(unreachable_pub)]
+// The pages of the documentation are those of every module (`--document-private-items`).
+#![allow(rustdoc::private_intra_doc_links)]
+
+mod act;
 pub mod aws;
-pub mod beats;
+mod beats;
 pub mod blind;
 pub mod cli;
-pub mod clock;
+mod clock;
 pub mod config;
 pub mod controller;
 pub mod doctor;
 pub mod events;
-pub mod fleet;
-pub mod groups;
-pub mod health;
-pub mod heartbeat;
-pub mod http;
+mod fleet;
+mod groups;
+mod health;
+mod heartbeat;
+mod http;
 pub mod iam;
-pub mod intake;
-pub mod log;
+mod intake;
+mod log;
 pub mod metrics;
-pub mod quote;
+mod quote;
 pub mod reader;
-pub mod records;
-pub mod scope;
-pub mod searches;
-pub mod sizes;
+mod records;
+mod scope;
+mod searches;
+mod sizes;
 pub mod store;
 pub mod telemetry;

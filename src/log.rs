@@ -59,14 +59,14 @@ const MOST: usize = 10_000;
 
 /// Failures that the log has reported. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Repeats {
+pub(crate) struct Repeats {
     clock: Clock,
     said: Arc<Mutex<BTreeMap<(&'static str, String), Mono>>>,
 }
 
 impl Repeats {
     /// Creates an empty list.
-    pub fn new(clock: Clock) -> Repeats {
+    pub(crate) fn new(clock: Clock) -> Repeats {
         Repeats { clock, said: Arc::default() }
     }
 
@@ -76,7 +76,7 @@ impl Repeats {
 
     /// Returns whether a failure of `what` about `whom` is to be logged: it is new, or was logged
     /// ten minutes ago.
-    pub fn fails(&self, what: &'static str, whom: &str) -> bool {
+    pub(crate) fn fails(&self, what: &'static str, whom: &str) -> bool {
         let now = self.clock.mono();
         let mut said = self.said();
         if said.len() >= MOST {
@@ -91,7 +91,7 @@ impl Repeats {
     }
 
     /// Returns the error of an answer that is to be logged. A success ends the failure.
-    pub fn reports<'e, T, E>(
+    pub(crate) fn reports<'e, T, E>(
         &self,
         what: &'static str,
         whom: &str,
@@ -107,7 +107,7 @@ impl Repeats {
     }
 
     /// Returns whether a logged failure of `what` about `whom` is over.
-    pub fn works(&self, what: &'static str, whom: &str) -> bool {
+    pub(crate) fn works(&self, what: &'static str, whom: &str) -> bool {
         let mut said = self.said();
         !said.is_empty() && said.remove(&(what, whom.to_owned())).is_some()
     }

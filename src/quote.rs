@@ -1,13 +1,13 @@
 //! Quotes outside text in messages and commands of this program.
 
-pub use ecs_drain_state::text::{plain, steers};
+pub(crate) use ecs_drain_state::text::{plain, steers};
 use serde::Serialize;
 use std::error::Error;
 use std::fmt::Write as _;
 
 /// Returns the beginning of an outside text, at most `most` characters. It is one line, and
 /// contains nothing that controls a terminal or forges a line of the log.
-pub fn shown(text: &str, most: usize) -> String {
+pub(crate) fn shown(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for character in text.chars().take(most) {
         if character == ' ' || character.is_ascii_graphic() {
@@ -24,7 +24,7 @@ pub fn shown(text: &str, most: usize) -> String {
 
 /// Returns an error with its causes on one line, without repetition: many errors include their
 /// cause in their own text. AWS's errors come with the request's id.
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = format!("{error:#}");
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -43,13 +43,13 @@ pub fn chain(error: &dyn Error) -> String {
 ///
 /// # Errors
 /// Returns an error if it cannot be written as JSON.
-pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(value).map(|text| escaped(&text))
 }
 
 /// Escapes characters that control a terminal in a JSON text. Its own line breaks stay. Such
 /// characters can occur only in strings.
-pub fn escaped(json: &str) -> String {
+pub(crate) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c == '\n' || !steers(c) {
@@ -65,7 +65,7 @@ pub fn escaped(json: &str) -> String {
 
 /// Returns a word for a POSIX shell, quoted if necessary: names of groups may contain blanks and
 /// quotes.
-pub fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// The records of one controller.
-pub enum Records {
+pub(crate) enum Records {
     /// The table.
     Table(Store),
     /// A dry run.
@@ -26,7 +26,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if it does not, with what to do about it.
-    pub async fn check(&self) -> Result<(), StoreError> {
+    pub(crate) async fn check(&self) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.check().await,
             Records::Memory(_) => Ok(()),
@@ -37,7 +37,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
+    pub(crate) async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.set_status(status).await,
             Records::Memory(_) => Ok(()),
@@ -48,7 +48,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn create(&self, record: Record) -> Result<Saved, StoreError> {
+    pub(crate) async fn create(&self, record: Record) -> Result<Saved, StoreError> {
         match self {
             Records::Table(store) => store.create(record).await,
             Records::Memory(map) => {
@@ -65,7 +65,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn save(&self, record: Record) -> Result<Saved, StoreError> {
+    pub(crate) async fn save(&self, record: Record) -> Result<Saved, StoreError> {
         match self {
             Records::Table(store) => store.save(record).await,
             Records::Memory(map) => {
@@ -82,7 +82,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
         match self {
             Records::Table(store) => store.get(key).await,
             Records::Memory(map) => {
@@ -95,7 +95,10 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
+    pub(crate) async fn get_many(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<(String, Read)>, StoreError> {
         match self {
             Records::Table(store) if !keys.is_empty() => store.get_many(keys).await,
             Records::Table(_) => Ok(Vec::new()),
@@ -113,7 +116,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
+    pub(crate) async fn open_work(&self) -> Result<OpenWork, StoreError> {
         match self {
             Records::Table(store) => store.open_work().await,
             Records::Memory(map) => {
@@ -132,7 +135,10 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn save_rollout(&self, rollout: Rollout) -> Result<Option<Rollout>, StoreError> {
+    pub(crate) async fn save_rollout(
+        &self,
+        rollout: Rollout,
+    ) -> Result<Option<Rollout>, StoreError> {
         match self {
             Records::Table(store) => store.save_rollout(rollout).await,
             Records::Memory(_) => Ok(None),
@@ -143,7 +149,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn rollouts(
+    pub(crate) async fn rollouts(
         &self,
         keys: &[String],
     ) -> Result<Vec<(String, ReadRollout)>, StoreError> {
@@ -157,7 +163,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn requests(
+    pub(crate) async fn requests(
         &self,
         keys: &[String],
     ) -> Result<Vec<(String, ReadRequest)>, StoreError> {
@@ -171,7 +177,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
+    pub(crate) async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.answer(key, answer).await,
             Records::Memory(_) => Ok(()),
@@ -182,7 +188,7 @@ impl Records {
     ///
     /// # Errors
     /// Returns an error if the table did not answer, or refused.
-    pub async fn pauses(&self) -> Result<Pauses, StoreError> {
+    pub(crate) async fn pauses(&self) -> Result<Pauses, StoreError> {
         match self {
             Records::Table(store) => store.pauses().await,
             Records::Memory(_) => Ok(Pauses::default()),

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 
 /// One account and region.
-pub struct ScopeState {
+pub(crate) struct ScopeState {
     pub config: config::Scope,
     pub session: Session,
     /// Newest complete read of the groups.
@@ -53,7 +53,7 @@ pub struct ScopeState {
 
 /// A record that this process does not act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
+pub(crate) struct Unread {
     /// Reason.
     pub what: String,
     /// True if a newer program wrote it, which continues the drain.
@@ -62,7 +62,7 @@ pub struct Unread {
 
 impl Unread {
     /// Creates the entry for a record of a newer schema.
-    pub fn newer(schema: u64) -> Unread {
+    pub(crate) fn newer(schema: u64) -> Unread {
         Unread {
             what: format!("its record has schema {schema}, which is newer than this program"),
             newer: true,
@@ -72,7 +72,7 @@ impl Unread {
 
 /// Facts of an instance's record that heartbeats and intake use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub(crate) struct Known {
     pub phase: Phase,
     /// True if its completion has been denied for so long that heartbeats end, and the hook's
     /// default result ends the wait.
@@ -91,7 +91,7 @@ pub struct Known {
 
 impl Known {
     /// Reads these facts from a record.
-    pub fn of(record: &Record, now: Mono) -> Known {
+    pub(crate) fn of(record: &Record, now: Mono) -> Known {
         Known {
             phase: record.phase(),
             refused: record.is_refused_for_good(),
@@ -105,12 +105,12 @@ impl Known {
 
     /// Creates the entry for another controller's drain whose part is over. For this controller it
     /// has ended.
-    pub fn over(record: &Record, now: Mono) -> Known {
+    pub(crate) fn over(record: &Record, now: Mono) -> Known {
         Known { phase: Phase::Done, ..Known::of(record, now) }
     }
 
     /// Returns whether the drain is Returning or Done, so that a heartbeat is a probe.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Returning | Phase::Done)
     }
 
@@ -133,7 +133,7 @@ impl Known {
 /// Notifications that wake the loops of a scope. Each has one listener; one that is sent while the
 /// listener works is received afterwards.
 #[derive(Default)]
-pub struct Bells {
+pub(crate) struct Bells {
     /// The groups were read: heartbeats may be due.
     pub hold: Notify,
     /// Instances whose drains changed their phase since heartbeats last checked.
@@ -149,7 +149,7 @@ pub struct Bells {
 }
 
 /// The ecs-drain hooks of a group.
-pub enum OurHooks<'a> {
+pub(crate) enum OurHooks<'a> {
     /// Exactly one, as Auto Scaling describes it.
     One(&'a HookView),
     /// Several: a mistake in the configuration. All get heartbeats, none is completed.
@@ -162,7 +162,7 @@ pub enum OurHooks<'a> {
 
 impl ScopeState {
     /// Creates a scope without facts.
-    pub fn new(
+    pub(crate) fn new(
         config: config::Scope,
         policies: config::Policies,
         session: Session,
@@ -191,7 +191,7 @@ impl ScopeState {
     }
 
     /// Returns the operator and reason of a pause that covers the drain's clusters, or everything.
-    pub fn paused_on(&self, record: &Record) -> Option<String> {
+    pub(crate) fn paused_on(&self, record: &Record) -> Option<String> {
         let clusters: Vec<&str> =
             record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
         match self.paused.borrow().as_ref() {
@@ -203,7 +203,7 @@ impl ScopeState {
     }
 
     /// Returns whether a pause covers the unfinished drain of an instance.
-    pub fn is_paused(&self, instance: &str) -> bool {
+    pub(crate) fn is_paused(&self, instance: &str) -> bool {
         let paused = self
             .fleet
             .with(&self.key(instance), |slot| self.paused_on(&slot.drain.record).is_some());
@@ -211,7 +211,7 @@ impl ScopeState {
     }
 
     /// Builds the gauges of this scope.
-    pub fn picture(&self, now: Mono) -> Picture {
+    pub(crate) fn picture(&self, now: Mono) -> Picture {
         let mut picture = Picture::default();
         self.note_unopened(now);
         picture.unopened = self
@@ -271,30 +271,30 @@ impl ScopeState {
     }
 
     /// Returns account and region in words, for logs.
-    pub fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         format!("account {}, region {}", self.session.account, self.session.region)
     }
 
     /// Returns account and region as the prefix of every key of this scope.
-    pub fn prefix(&self) -> String {
+    pub(crate) fn prefix(&self) -> String {
         format!("{}/{}/", self.session.account, self.session.region)
     }
 
     /// Returns the key of an instance's record.
-    pub fn key(&self, instance: &str) -> String {
+    pub(crate) fn key(&self, instance: &str) -> String {
         ecs_drain_state::record::key(&self.session.account, &self.session.region, instance)
     }
 
     /// Forgets a drain whose record is gone or belongs to another controller. Returns whether it
     /// was known.
-    pub fn drop_drain(&self, key: &str) -> bool {
+    pub(crate) fn drop_drain(&self, key: &str) -> bool {
         self.phases.borrow_mut().remove(key.rsplit('/').next().unwrap_or(key));
         self.unreadable.borrow_mut().remove(key);
         self.fleet.forget(key)
     }
 
     /// Returns the instances of selected groups that wait under a terminating hook of any name.
-    pub fn waiting<'v>(
+    pub(crate) fn waiting<'v>(
         &'v self,
         view: &'v GroupsView,
     ) -> impl Iterator<Item = (&'v String, &'v Member)> {
@@ -308,14 +308,14 @@ impl ScopeState {
     }
 
     /// Has the numbers read that budgets have requested, if there are any.
-    pub fn read_sizes(&self) {
+    pub(crate) fn read_sizes(&self) {
         if self.sizes.is_wanting() {
             self.bells.sizes.notify_one();
         }
     }
 
     /// Takes over a read of the groups, and their tags. Returns the read before it.
-    pub fn take_groups(&self, view: &Rc<GroupsView>) -> Option<Rc<GroupsView>> {
+    pub(crate) fn take_groups(&self, view: &Rc<GroupsView>) -> Option<Rc<GroupsView>> {
         let tags = view.groups.iter().map(|(name, info)| (name, &info.tags));
         for (group, bad) in self.fleet.take_tags(tags, &self.config.groups.tags, view.read.ended) {
             // Groups that are none of this controller's may have tags of another one.
@@ -339,7 +339,7 @@ impl ScopeState {
     }
 
     /// Returns the ecs-drain hooks of a group: terminating ones whose exact name is configured.
-    pub fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
+    pub(crate) fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
         let Some(info) = view.groups.get(group) else { return OurHooks::Unknown };
         let Some(hooks) = info.hooks.known() else { return OurHooks::Unknown };
         let mut ours: Vec<_> =
@@ -357,7 +357,7 @@ impl ScopeState {
     /// Takes over a record from a read that began at this time. If the process knew a newer version
     /// before the read began, the record was restored, or deleted and opened again. The known
     /// version is then forgotten, because the table counts.
-    pub fn learn_read(&self, record: Record, began: Mono, now: Mono) {
+    pub(crate) fn learn_read(&self, record: Record, began: Mono, now: Mono) {
         let key = record.key();
         let is_older = |known: Known| {
             known.at < began
@@ -378,7 +378,7 @@ impl ScopeState {
     /// Takes over a record that was read or written. A record older than the known one changes
     /// nothing; otherwise an old Done would end the next drain. If the known drain was forgotten,
     /// the record in the table counts.
-    pub fn learn(&self, record: Record, now: Mono) {
+    pub(crate) fn learn(&self, record: Record, now: Mono) {
         let known = Known::of(&record, now);
         let before = self.phases.borrow().get(&record.instance_id).copied();
         if let Some(before) = before.filter(|before| known.is_before(before))
@@ -424,7 +424,7 @@ impl ScopeState {
 
     /// Forgets phases of instances that are in no group any more, and sizes of clusters without
     /// drains.
-    pub fn forget_departed(&self, view: &GroupsView) {
+    pub(crate) fn forget_departed(&self, view: &GroupsView) {
         let slots = self.fleet.slots();
         let records = || slots.values().map(|slot| &slot.drain.record);
         let unfinished: BTreeSet<&str> =

@@ -14,7 +14,7 @@ const YOUNG: Duration = Duration::from_secs(300);
 
 /// Result of a search for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// Time of the search.
     pub read: Read,
     /// Clusters that could not be read.
@@ -27,7 +27,7 @@ impl Found {
     /// Returns whether this answers a search that was requested at `since`. Absence needs complete
     /// reads that began since. Presence is also valid from an earlier search: a search of hundreds
     /// of clusters takes longer than a message waits for it.
-    pub fn tells_since(&self, since: Mono) -> bool {
+    pub(crate) fn tells_since(&self, since: Mono) -> bool {
         let is_there = !self.found.is_empty() && self.read.ended >= since;
         is_there || self.unread.is_empty() && self.read.began >= since
     }
@@ -38,7 +38,7 @@ const UNREAD_AGAIN: Duration = Duration::from_secs(15);
 
 /// Searches for instances that have no drain yet, and the newest answers.
 #[derive(Default)]
-pub struct Searches {
+pub(crate) struct Searches {
     /// Earliest start of each search, and its due time.
     wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
     found: RefCell<BTreeMap<String, Found>>,
@@ -58,7 +58,7 @@ impl Searches {
     /// Requests a search that begins at `since` or later. A spot instance terminates two minutes
     /// after its warning, so the search for it goes before everything, however long that has
     /// waited.
-    pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
+    pub(crate) fn want(&self, instance_id: &str, since: Mono, class: Class) {
         let is_asked = self.wanted.borrow().contains_key(instance_id) || class == Class::Spot;
         let in_vain =
             |found: &&Found| found.found.is_empty() && !found.unread.is_empty() && !is_asked;
@@ -79,19 +79,19 @@ impl Searches {
     }
 
     /// Returns whether a search for this instance is requested or under way.
-    pub fn is_wanted(&self, instance_id: &str) -> bool {
+    pub(crate) fn is_wanted(&self, instance_id: &str) -> bool {
         self.wanted.borrow().contains_key(instance_id)
             || self.under_way.borrow().contains(instance_id)
     }
 
     /// Returns whether no search is requested or under way.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.wanted.borrow().is_empty() && self.under_way.borrow().is_empty()
     }
 
     /// Requests a failed search again from `since` on, unless it is requested already. It keeps its
     /// urgency.
-    pub fn put_back(&self, instance_id: &str, since: Mono, due: Mono) {
+    pub(crate) fn put_back(&self, instance_id: &str, since: Mono, due: Mono) {
         self.under_way.borrow_mut().remove(instance_id);
         let mut wanted = self.wanted.borrow_mut();
         let (_, known) = wanted.entry(instance_id.to_owned()).or_insert((since, due));
@@ -99,13 +99,13 @@ impl Searches {
     }
 
     /// Takes over the result of a search.
-    pub fn answer(&self, instance_id: String, found: Found) {
+    pub(crate) fn answer(&self, instance_id: String, found: Found) {
         self.under_way.borrow_mut().remove(&instance_id);
         self.found.borrow_mut().insert(instance_id, found);
     }
 
     /// Takes over the statuses of container instances that a search showed.
-    pub fn saw(
+    pub(crate) fn saw(
         &self,
         read: Read,
         some: impl IntoIterator<Item = (String, ContainerInstanceSight)>,
@@ -117,28 +117,32 @@ impl Searches {
 
     /// Removes and returns the status of a container instance. It serves as the first status of its
     /// drain, which saves a read.
-    pub fn take_sight(&self, arn: &str, now: Mono) -> Option<(Read, ContainerInstanceSight)> {
+    pub(crate) fn take_sight(
+        &self,
+        arn: &str,
+        now: Mono,
+    ) -> Option<(Read, ContainerInstanceSight)> {
         self.sights.borrow_mut().remove(id(arn)).filter(|(read, _)| now.since(read.ended) < YOUNG)
     }
 
     /// Returns the newest result for an instance.
-    pub fn get(&self, instance_id: &str) -> Option<Found> {
+    pub(crate) fn get(&self, instance_id: &str) -> Option<Found> {
         self.found.borrow().get(instance_id).cloned()
     }
 
     /// Forgets an instance whose drain is done, or whose result is no longer needed.
-    pub fn forget(&self, instance_id: &str) {
+    pub(crate) fn forget(&self, instance_id: &str) {
         self.wanted.borrow_mut().remove(instance_id);
         self.found.borrow_mut().remove(instance_id);
     }
 
     /// Forgets every instance but these.
-    pub fn retain(&self, keep: impl Fn(&str) -> bool) {
+    pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) {
         self.found.borrow_mut().retain(|id, _| keep(id));
     }
 
     /// Takes the instances that must be searched for now, each with its due time.
-    pub fn take_due(&self, now: Mono) -> Vec<(String, Mono)> {
+    pub(crate) fn take_due(&self, now: Mono) -> Vec<(String, Mono)> {
         let mut wanted = self.wanted.borrow_mut();
         let taken: Vec<_> = wanted.extract_if(.., |_, (since, _)| *since <= now).collect();
         self.under_way.borrow_mut().extend(taken.iter().map(|(id, _)| id.clone()));

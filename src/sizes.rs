@@ -24,7 +24,7 @@ type Service = (String, String);
 
 /// A number that must be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     Cluster(String),
     /// Names of the cluster and of the service.
     Service(String, String),
@@ -35,7 +35,7 @@ type Known = (Mono, Option<(Mono, ServiceState)>);
 
 /// Answers, and the numbers that must be read.
 #[derive(Debug, Default)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Number of container instances of each cluster, and the time of the next read.
     clusters: RefCell<BTreeMap<String, (Mono, Option<u32>)>>,
     /// State of each service.
@@ -46,7 +46,7 @@ pub struct Sizes {
 impl Sizes {
     /// Returns the number of a cluster's container instances, if it was ever read. Requests a read
     /// if one is due.
-    pub fn cluster(&self, cluster: &str, now: Mono) -> Option<u32> {
+    pub(crate) fn cluster(&self, cluster: &str, now: Mono) -> Option<u32> {
         let known = self.clusters.borrow().get(cluster).copied();
         if known.is_none_or(|(next, _)| now >= next) {
             self.wanted.borrow_mut().insert(Wanted::Cluster(cluster.to_owned()));
@@ -55,7 +55,7 @@ impl Sizes {
     }
 
     /// Returns the state of a service, if it was read a moment ago. Requests a read if one is due.
-    pub fn service(&self, cluster: &str, service: &str, now: Mono) -> Option<ServiceState> {
+    pub(crate) fn service(&self, cluster: &str, service: &str, now: Mono) -> Option<ServiceState> {
         let key = (cluster.to_owned(), service.to_owned());
         let known = self.services.borrow().get(&key).copied();
         if known.is_none_or(|(next, _)| now >= next) {
@@ -66,12 +66,12 @@ impl Sizes {
     }
 
     /// Returns whether something must be read.
-    pub fn is_wanting(&self) -> bool {
+    pub(crate) fn is_wanting(&self) -> bool {
         !self.wanted.borrow().is_empty()
     }
 
     /// Takes the numbers that must be read: clusters, and names of services by cluster.
-    pub fn take_wanted(&self) -> (Vec<String>, BTreeMap<String, Vec<String>>) {
+    pub(crate) fn take_wanted(&self) -> (Vec<String>, BTreeMap<String, Vec<String>>) {
         let (mut clusters, mut services) = (Vec::new(), BTreeMap::new());
         for wanted in std::mem::take(&mut *self.wanted.borrow_mut()) {
             match wanted {
@@ -85,7 +85,7 @@ impl Sizes {
     }
 
     /// Takes over the size of a cluster, `None` if its read failed: the last one stays.
-    pub fn learn_cluster(&self, cluster: &str, read: Mono, size: Option<u32>) {
+    pub(crate) fn learn_cluster(&self, cluster: &str, read: Mono, size: Option<u32>) {
         let mut clusters = self.clusters.borrow_mut();
         let known = clusters.entry(cluster.to_owned()).or_insert((Mono::START, None));
         known.0 = read + if size.is_some() { CLUSTER_LASTS } else { AGAIN };
@@ -94,7 +94,7 @@ impl Sizes {
 
     /// Takes over the state of a service, `None` if its read failed: the last one stays until it is
     /// too old.
-    pub fn learn_service(
+    pub(crate) fn learn_service(
         &self,
         cluster: &str,
         service: &str,
@@ -109,7 +109,7 @@ impl Sizes {
     }
 
     /// Forgets clusters without drains, and their services.
-    pub fn retain(&self, drains_in: impl Fn(&str) -> bool) {
+    pub(crate) fn retain(&self, drains_in: impl Fn(&str) -> bool) {
         self.clusters.borrow_mut().retain(|cluster, _| drains_in(cluster));
         self.services.borrow_mut().retain(|(cluster, _), _| drains_in(cluster));
     }

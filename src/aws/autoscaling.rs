@@ -4,7 +4,7 @@
 mod changes;
 mod views;
 
-pub use views::{GroupView, HookView, LaunchTemplate, MemberView};
+pub(crate) use views::{GroupView, HookView, LaunchTemplate, MemberView};
 
 use super::caller::{Caller, next_page};
 use super::calls::{
@@ -31,7 +31,7 @@ const PAGE_OF_GROUPS: i32 = 100;
 
 /// Auto Scaling's answer to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub(crate) enum Beat {
     /// The hook's timeout was restarted.
     Accepted,
     /// `No active Lifecycle Action found`: this hook's action is over, or has not begun.
@@ -56,7 +56,7 @@ impl AutoScaling {
     /// # Errors
     /// Returns an error if a page could not be read: a part of the list is never taken for the
     /// whole.
-    pub async fn groups(
+    pub(crate) async fn groups(
         &self,
         names: Option<&[String]>,
         with_instances: bool,
@@ -107,7 +107,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if a page could not be read. A group that does not exist has no pool.
-    pub async fn warm_pool(&self, group: &str) -> Result<Vec<MemberView>, AwsError> {
+    pub(crate) async fn warm_pool(&self, group: &str) -> Result<Vec<MemberView>, AwsError> {
         let on = of_group(group);
         let mut members = Vec::new();
         let mut token = None;
@@ -132,7 +132,10 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if a page could not be read.
-    pub async fn instances(&self, ids: &[String]) -> Result<Vec<(MemberView, String)>, AwsError> {
+    pub(crate) async fn instances(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<(MemberView, String)>, AwsError> {
         let call = &DESCRIBE_AUTO_SCALING_INSTANCES;
         let mut found = Vec::new();
         for some in ids.chunks(NAMES) {
@@ -166,7 +169,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if they could not be read. A group that does not exist has no hook.
-    pub async fn hooks(&self, group: &str) -> Result<Vec<HookView>, AwsError> {
+    pub(crate) async fn hooks(&self, group: &str) -> Result<Vec<HookView>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_LIFECYCLE_HOOKS).await;
         self.hooks_in_turn(permit, group).await
     }
@@ -175,7 +178,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if they could not be read.
-    pub async fn hooks_in_turn(
+    pub(crate) async fn hooks_in_turn(
         &self,
         permit: Permit,
         group: &str,
@@ -201,7 +204,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if a page could not be read. A group that does not exist has none.
-    pub async fn refreshes(&self, group: &str) -> Result<bool, AwsError> {
+    pub(crate) async fn refreshes(&self, group: &str) -> Result<bool, AwsError> {
         let on = of_group(group);
         let mut token = None;
         loop {
@@ -227,7 +230,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if it is unknown whether the heartbeat was applied.
-    pub async fn heartbeat(
+    pub(crate) async fn heartbeat(
         &self,
         group: &str,
         hook: &str,
@@ -280,7 +283,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if the call was refused, or it is unknown whether it was applied.
-    pub async fn terminate(
+    pub(crate) async fn terminate(
         &self,
         group: &str,
         instance: &str,

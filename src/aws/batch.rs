@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Answer of a `Describe…` call to a list of ids. Each id is in exactly one of these lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described<T> {
+pub(crate) struct Described<T> {
     /// Items that exist, in the order requested.
     pub found: Vec<T>,
     /// Ids that AWS does not know (`failures` with reason `MISSING`), as requested.

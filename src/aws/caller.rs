@@ -29,7 +29,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Waits for the call's permit, makes the call, and converts its error.
-    pub async fn make<T, E>(
+    pub(crate) async fn make<T, E>(
         &self,
         call: &'static Call,
         on: &str,
@@ -43,7 +43,7 @@ impl Caller {
     }
 
     /// Waits for the call's permit.
-    pub async fn permit(&self, call: &'static Call) -> Permit {
+    pub(crate) async fn permit(&self, call: &'static Call) -> Permit {
         if self.patience.is_zero() {
             return self.limiter.permit(call).await;
         }
@@ -52,7 +52,7 @@ impl Caller {
 
     /// Makes a call with its permit, and converts its error. A permit for another call is a bug: it
     /// would exceed the call's rate.
-    pub async fn send<T, E>(
+    pub(crate) async fn send<T, E>(
         &self,
         permit: Permit,
         call: &'static Call,

@@ -66,7 +66,7 @@ pub struct Call {
 
 impl Call {
     /// Returns the resource on which the action must be allowed, in this account and region.
-    pub fn resource(&self, account: &str, region: &str) -> String {
+    pub(crate) fn resource(&self, account: &str, region: &str) -> String {
         self.iam_resource
             .replace("PARTITION", partition(region))
             .replace("REGION", region)
@@ -74,7 +74,7 @@ impl Call {
     }
 
     /// Returns the policy statement that allows this call on `resource`, as JSON on one line.
-    pub fn statement(&self, resource: &str) -> String {
+    pub(crate) fn statement(&self, resource: &str) -> String {
         format!(r#"{{"Effect":"Allow","Action":"{}","Resource":"{resource}"}}"#, self.iam_action)
     }
 }
@@ -101,7 +101,7 @@ macro_rules! calls {
     ($($(#[doc = $doc:literal])+ $name:ident = $service:literal $operation:literal on $resource:expr, $family:ident;)*) => {
         $(
             $(#[doc = $doc])+
-            pub const $name: Call = Call {
+            pub(crate) const $name: Call = Call {
                 service: $service,
                 operation: $operation,
                 iam_action: concat!($service, ":", $operation),

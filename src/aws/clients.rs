@@ -134,34 +134,34 @@ pub struct Session {
     pub region: String,
     pub ecs: Ecs,
     /// Auto Scaling client for reads.
-    pub autoscaling: AutoScaling,
+    pub(crate) autoscaling: AutoScaling,
     /// Auto Scaling client for heartbeats and completions, which must not wait. It has its own
     /// retry quota, so that throttled reads do not use up its attempts.
     pub urgent: AutoScaling,
     /// Application, network and gateway load balancers.
-    pub elbv2: Elbv2,
+    pub(crate) elbv2: Elbv2,
     /// Classic load balancers.
-    pub elb: Elb,
+    pub(crate) elb: Elb,
     /// Queues of events.
-    pub sqs: Sqs,
+    pub(crate) sqs: Sqs,
     limiter: Arc<Limiter>,
 }
 
 impl Session {
     /// Returns the same session, with ECS calls that wait behind everything that a drain needs.
-    pub fn at_leisure(&self) -> Session {
+    pub(crate) fn at_leisure(&self) -> Session {
         Session { ecs: self.ecs.at_leisure(), ..self.clone() }
     }
 
     /// Waits until this call may begin, and returns its permit. Calls that share a rate go in the
     /// order in which they are due. A caller that gives up while it waits has used no permit.
-    pub async fn permit(&self, call: &'static Call) -> Permit {
+    pub(crate) async fn permit(&self, call: &'static Call) -> Permit {
         self.limiter.permit(call).await
     }
 
     /// Waits for the permit of a call that is due at this time: it goes before calls of its family
     /// that are due later.
-    pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
+    pub(crate) async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
         self.limiter.permit_by(call, due).await
     }
 }

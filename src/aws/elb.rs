@@ -17,11 +17,11 @@ const NAMES: usize = 20;
 const DEFAULT_DRAINING: u32 = 300;
 
 /// Instances of each requested balancer; `None` if it does not exist.
-pub type Members = BTreeMap<String, Option<Vec<String>>>;
+pub(crate) type Members = BTreeMap<String, Option<Vec<String>>>;
 
 /// Classic load balancers in one account and region.
 #[derive(Clone, Debug)]
-pub struct Elb {
+pub(crate) struct Elb {
     client: aws_sdk_elasticloadbalancing::Client,
     caller: Caller,
 }
@@ -36,7 +36,7 @@ impl Elb {
     ///
     /// # Errors
     /// Returns an error if a batch could not be read, or the answer omits a balancer.
-    pub async fn members(&self, names: &[String]) -> Result<Members, AwsError> {
+    pub(crate) async fn members(&self, names: &[String]) -> Result<Members, AwsError> {
         let mut members = Members::new();
         for batch in names.chunks(NAMES) {
             let permit = self.caller.permit(&DESCRIBE_LOAD_BALANCERS).await;
@@ -53,7 +53,11 @@ impl Elb {
     ///
     /// # Errors
     /// Returns an error if a part of the batch could not be read, or the answer omits a balancer.
-    pub async fn listed(&self, permit: Permit, names: &[String]) -> Result<Members, AwsError> {
+    pub(crate) async fn listed(
+        &self,
+        permit: Permit,
+        names: &[String],
+    ) -> Result<Members, AwsError> {
         let mut members = Members::new();
         let mut permit = Some(permit);
         let mut batches: Vec<&[String]> = names.chunks(NAMES).rev().collect();
@@ -119,7 +123,7 @@ impl Elb {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn draining_timeout(&self, name: &str) -> Result<Option<u32>, AwsError> {
+    pub(crate) async fn draining_timeout(&self, name: &str) -> Result<Option<u32>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_LOAD_BALANCER_ATTRIBUTES).await;
         self.timeout(permit, name).await
     }
@@ -128,7 +132,11 @@ impl Elb {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn timeout(&self, permit: Permit, name: &str) -> Result<Option<u32>, AwsError> {
+    pub(crate) async fn timeout(
+        &self,
+        permit: Permit,
+        name: &str,
+    ) -> Result<Option<u32>, AwsError> {
         let call = &DESCRIBE_LOAD_BALANCER_ATTRIBUTES;
         let request = self.client.describe_load_balancer_attributes().load_balancer_name(name);
         let answer = match self.caller.send(permit, call, &of_balancer(name), request.send()).await
@@ -159,7 +167,7 @@ impl Elb {
     ///
     /// # Errors
     /// Returns an error if a part could not be read.
-    pub async fn instance_health(
+    pub(crate) async fn instance_health(
         &self,
         name: &str,
         ids: &[String],

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 /// A target as its target group shows it. (Source: ELBv2 API reference, TargetHealthDescription.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetHealthView {
+pub(crate) struct TargetHealthView {
     /// EC2 instance id, IP address, or the ARN of a load balancer.
     pub id: String,
     /// Port that it is registered with.
@@ -29,7 +29,7 @@ pub struct TargetHealthView {
 
 /// ELBv2 in one account and region.
 #[derive(Clone, Debug)]
-pub struct Elbv2 {
+pub(crate) struct Elbv2 {
     client: aws_sdk_elasticloadbalancingv2::Client,
     caller: Caller,
 }
@@ -46,7 +46,7 @@ impl Elbv2 {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn target_health(
+    pub(crate) async fn target_health(
         &self,
         arn: &str,
     ) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
@@ -59,7 +59,7 @@ impl Elbv2 {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn deregistration_delay(&self, arn: &str) -> Result<Option<u32>, AwsError> {
+    pub(crate) async fn deregistration_delay(&self, arn: &str) -> Result<Option<u32>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_TARGET_GROUP_ATTRIBUTES).await;
         self.delay(permit, arn).await
     }
@@ -69,7 +69,7 @@ impl Elbv2 {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn is_network(&self, arn: &str) -> Result<Option<bool>, AwsError> {
+    pub(crate) async fn is_network(&self, arn: &str) -> Result<Option<bool>, AwsError> {
         let request = self.client.describe_target_groups().target_group_arns(arn);
         let answer =
             self.caller.make(&DESCRIBE_TARGET_GROUPS, &of_group(arn), request.send()).await;
@@ -89,7 +89,7 @@ impl Elbv2 {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn targets(
+    pub(crate) async fn targets(
         &self,
         permit: Permit,
         arn: &str,
@@ -108,7 +108,7 @@ impl Elbv2 {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn delay(&self, permit: Permit, arn: &str) -> Result<Option<u32>, AwsError> {
+    pub(crate) async fn delay(&self, permit: Permit, arn: &str) -> Result<Option<u32>, AwsError> {
         let call = &DESCRIBE_TARGET_GROUP_ATTRIBUTES;
         let request = self.client.describe_target_group_attributes().target_group_arn(arn);
         let answer = self.caller.send(permit, call, &of_group(arn), request.send()).await;
@@ -128,7 +128,7 @@ impl Elbv2 {
     ///
     /// # Errors
     /// Returns an error if a part of the batch could not be read.
-    pub async fn group_kinds(
+    pub(crate) async fn group_kinds(
         &self,
         permit: Permit,
         arns: &[String],

@@ -40,8 +40,8 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// All classes.
-    pub const ALL: [ErrorClass; 8] = [
+    #[cfg(test)]
+    const ALL: [ErrorClass; 8] = [
         ErrorClass::Throttled,
         ErrorClass::Denied,
         ErrorClass::Credentials,
@@ -53,7 +53,7 @@ impl ErrorClass {
     ];
 
     /// Returns whether the same call can succeed later without a change.
-    pub const fn is_transient(self) -> bool {
+    pub(crate) const fn is_transient(self) -> bool {
         match self {
             ErrorClass::Throttled | ErrorClass::Unavailable => true,
             ErrorClass::Denied
@@ -66,7 +66,7 @@ impl ErrorClass {
     }
 
     /// Returns one of a closed set of labels, for logs and metrics.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             ErrorClass::Throttled => crate::metrics::THROTTLED,
             ErrorClass::Denied => "denied",
@@ -97,10 +97,10 @@ impl ErrorClass {
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {
-    pub call: &'static Call,
+    pub(crate) call: &'static Call,
     /// Subject of the call: `cluster web`, `group web-asg`, `target group arn:…`.
     pub on: String,
-    pub class: ErrorClass,
+    pub(crate) class: ErrorClass,
     /// AWS's error code, or a failure's reason, if there was an answer.
     pub code: Option<String>,
     /// Message of AWS, or of the component that failed.
@@ -114,7 +114,7 @@ pub struct AwsError {
 impl AwsError {
     /// Creates the error for an answer that omits a requested item, or reports a part of it as
     /// unreadable.
-    pub fn incomplete(call: &'static Call, on: &str, reason: &str) -> AwsError {
+    pub(crate) fn incomplete(call: &'static Call, on: &str, reason: &str) -> AwsError {
         AwsError {
             call,
             on: on.to_owned(),
@@ -134,7 +134,7 @@ impl AwsError {
 
     /// Returns whether a batch may have failed because of one member, so that the rest may succeed
     /// alone. (IAM can allow container instances one by one.)
-    pub fn blames_a_member(&self) -> bool {
+    pub(crate) fn blames_a_member(&self) -> bool {
         match self.class {
             ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Other => true,
             ErrorClass::Throttled

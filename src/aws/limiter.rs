@@ -198,14 +198,14 @@ impl Bucket {
 /// then.
 #[derive(Debug)]
 #[must_use = "a permit that is not used takes the turn of a call that would have been"]
-pub struct Permit {
+pub(crate) struct Permit {
     call: &'static Call,
     bucket: Option<Arc<Bucket>>,
 }
 
 impl Permit {
     /// Returns the permit unused.
-    pub fn give_back(self) {
+    pub(crate) fn give_back(self) {
         if let Some(bucket) = self.bucket {
             let mut state = bucket.state();
             state.full_at = state.full_at.and_then(|full_at| full_at.checked_sub(bucket.interval));
@@ -214,20 +214,20 @@ impl Permit {
     }
 
     /// Returns the call that the permit is for.
-    pub fn call(&self) -> &'static Call {
+    pub(crate) fn call(&self) -> &'static Call {
         self.call
     }
 }
 
 /// The buckets of one account and region.
 #[derive(Debug)]
-pub struct Limiter {
+pub(crate) struct Limiter {
     buckets: BTreeMap<Family, Arc<Bucket>>,
 }
 
 impl Limiter {
     /// Creates full buckets.
-    pub fn new() -> Limiter {
+    pub(crate) fn new() -> Limiter {
         // Auto Scaling's calls, except terminations, are assumed to share one rate.
         let shared = Arc::new(Bucket::new(AUTO_SCALING));
         let bucket = |family: Family| {
@@ -243,13 +243,13 @@ impl Limiter {
     }
 
     /// Waits for this call's permit.
-    pub async fn permit(&self, call: &'static Call) -> Permit {
+    pub(crate) async fn permit(&self, call: &'static Call) -> Permit {
         self.permit_by(call, Instant::now() + call.family.patience()).await
     }
 
     /// Waits for the permit of a call that is due at this time. Calls that share a rate go in the
     /// order in which they are due.
-    pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
+    pub(crate) async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
         let bucket = self.buckets.get(&call.family);
         if let Some(bucket) = bucket {
             bucket.take(due).await;

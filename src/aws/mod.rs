@@ -12,15 +12,15 @@
 //! | [`limiter`] | half of AWS's published request rates; a [`Permit`] is for one call |
 //! | [`ecs`], [`autoscaling`], [`elbv2`], [`elb`], [`sqs`] | the services |
 
-pub mod autoscaling;
+pub(crate) mod autoscaling;
 pub mod calls;
-pub mod clients;
-pub mod ecs;
-pub mod elb;
-pub mod elbv2;
-pub mod error;
-pub mod limiter;
-pub mod sqs;
+pub(crate) mod clients;
+pub(crate) mod ecs;
+pub(crate) mod elb;
+pub(crate) mod elbv2;
+pub(crate) mod error;
+pub(crate) mod limiter;
+pub(crate) mod sqs;
 
 mod batch;
 mod caller;
@@ -28,13 +28,12 @@ mod caller;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, LaunchTemplate, MemberView};
-pub use batch::Described;
+pub(crate) use autoscaling::{Beat, GroupView, HookView, LaunchTemplate, MemberView};
+pub(crate) use batch::Described;
 pub use calls::{Call, Family};
 pub use clients::{Environment, Session, caller_arn, connect};
 pub use ecs::{ContainerInstanceView, Desired, Ecs, RevisionView, ServiceView, State, TaskView};
-pub use elb::Elb;
-pub use elbv2::{Elbv2, TargetHealthView};
+pub(crate) use elbv2::TargetHealthView;
 pub use error::{AwsError, ErrorClass};
-pub use limiter::{Limiter, Permit};
-pub use sqs::{Message, Sqs};
+pub(crate) use limiter::Permit;
+pub(crate) use sqs::Message;

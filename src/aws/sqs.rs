@@ -29,7 +29,7 @@ const KMS_DECRYPT: Call = Call {
 
 /// A received message, hidden from other consumers until the queue's visibility timeout is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Id of the message, the same each time that it is received.
     pub id: String,
     /// Receipt handle for its deletion. Each receive has another, and only the last one deletes
@@ -44,7 +44,7 @@ pub struct Message {
 
 /// SQS in one account and region.
 #[derive(Clone, Debug)]
-pub struct Sqs {
+pub(crate) struct Sqs {
     client: aws_sdk_sqs::Client,
     caller: Caller,
 }
@@ -60,7 +60,11 @@ impl Sqs {
     /// # Errors
     /// Returns an error if the call failed. Messages of a lost answer return once they are visible
     /// again.
-    pub async fn receive(&self, queue_url: &str, wait: Duration) -> Result<Vec<Message>, AwsError> {
+    pub(crate) async fn receive(
+        &self,
+        queue_url: &str,
+        wait: Duration,
+    ) -> Result<Vec<Message>, AwsError> {
         let wait = i32::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let request = self
             .client
@@ -80,7 +84,7 @@ impl Sqs {
     ///
     /// # Errors
     /// Returns an error if the call failed.
-    pub async fn may_receive(&self, queue_url: &str) -> Result<bool, AwsError> {
+    pub(crate) async fn may_receive(&self, queue_url: &str) -> Result<bool, AwsError> {
         let request = self.client.receive_message().queue_url(queue_url).max_number_of_messages(1);
         let request = request.visibility_timeout(0).wait_time_seconds(0);
         let answer = self.caller.make(&RECEIVE_MESSAGE, &of_queue(queue_url), request.send()).await;
@@ -92,7 +96,7 @@ impl Sqs {
     ///
     /// # Errors
     /// Returns an error if the call failed.
-    pub async fn may_delete(&self, queue_url: &str) -> Result<(), AwsError> {
+    pub(crate) async fn may_delete(&self, queue_url: &str) -> Result<(), AwsError> {
         let none = || "none".to_owned();
         let nothing =
             Message { id: none(), receipt: none(), body: none(), receive_count: 0, sent_at: None };
@@ -114,7 +118,7 @@ impl Sqs {
     /// # Errors
     /// Returns an error if a call failed. Some messages may have been deleted; the others are
     /// received again.
-    pub async fn delete(
+    pub(crate) async fn delete(
         &self,
         queue_url: &str,
         messages: &[&Message],

@@ -35,7 +35,7 @@ const SHOWN: usize = 3;
 
 /// Arguments of every command that makes requests.
 #[derive(Clone, Debug, Args)]
-pub struct AskArgs {
+pub(crate) struct AskArgs {
     /// Time to wait for the controller's answer, such as 30s; 0: none
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = wait)]
     pub wait: Duration,
@@ -49,7 +49,7 @@ fn wait(text: &str) -> Result<Duration, String> {
 
 /// Instance of a request.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub(crate) struct Subject {
     pub account: String,
     pub region: String,
     pub instance_id: String,
@@ -61,12 +61,12 @@ pub struct Subject {
 
 impl Subject {
     /// Returns the key of the instance's record.
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         ecs_drain_state::record::key(&self.account, &self.region, &self.instance_id)
     }
 
     /// Creates a subject from a record.
-    pub fn of(record: Record) -> Subject {
+    pub(crate) fn of(record: Record) -> Subject {
         Subject {
             account: record.account.clone(),
             region: record.region.clone(),
@@ -78,7 +78,7 @@ impl Subject {
 }
 
 /// A requester and the table that the requests are written to.
-pub struct Desk {
+pub(crate) struct Desk {
     pub store: Store,
     /// Requester: an IAM ARN, or `user@host`.
     pub by: String,
@@ -125,7 +125,7 @@ impl Desk {
     ///
     /// # Errors
     /// Returns an error if the configuration is refused, or no region is known.
-    pub async fn open(
+    pub(crate) async fn open(
         global: &Global,
         args: &AskArgs,
         reason: Option<&str>,
@@ -162,7 +162,11 @@ impl Desk {
     /// # Errors
     /// Returns an error if a request is refused or not answered, or the table cannot be written or
     /// read.
-    pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
+    pub(crate) async fn ask(
+        &self,
+        asked: &[(Subject, What)],
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
         let now = Timestamp::now();
         let slips = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
         self.hand_in(slips, now, out).await
@@ -174,7 +178,7 @@ impl Desk {
     /// # Errors
     /// Returns an error if a request is refused or not answered, or the table cannot be written or
     /// read.
-    pub async fn ask_rollouts(
+    pub(crate) async fn ask_rollouts(
         &self,
         asked: Vec<([String; 3], rollout::What)>,
         out: &mut dyn Write,
@@ -200,11 +204,6 @@ impl Desk {
             }),
         };
         self.hand_in(asked.into_iter().map(slip).collect(), now, out).await
-    }
-
-    /// Returns the time for which answers are waited for.
-    pub const fn wait(&self) -> Duration {
-        self.wait
     }
 
     async fn hand_in(

@@ -5,7 +5,7 @@ use ecs_drain_state::{ContainerInstance, Lifecycle, Record, Request, Then, What}
 
 /// Returns the commands for a request, or none if nothing has to be done by hand. `registered`
 /// holds the known container instances of the EC2 instance.
-pub fn commands(
+pub(crate) fn commands(
     request: &Request,
     record: Option<&Record>,
     registered: &[ContainerInstance],

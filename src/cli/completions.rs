@@ -13,7 +13,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
     pub shell: Shell,
 }
@@ -22,7 +22,7 @@ pub struct CompletionsArgs {
 ///
 /// # Errors
 /// Returns an error if the output cannot be written.
-pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Into memory first: the generator panics on an output that fails, and standard output may be a
     // closed pipe.
     let mut script = Vec::new();

@@ -7,7 +7,7 @@ use std::io::Write;
 
 /// Subcommands of `config`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Check a configuration; report every mistake; makes no AWS calls
     Check,
     /// Print a commented configuration with every default
@@ -20,7 +20,11 @@ pub enum ConfigCommand {
 ///
 /// # Errors
 /// Returns an error if the configuration is refused, or the output cannot be written.
-pub fn run(command: &ConfigCommand, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn run(
+    command: &ConfigCommand,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check => {
             let config = global.load(&Given::default())?;
@@ -42,12 +46,12 @@ pub fn run(command: &ConfigCommand, global: &Global, out: &mut dyn Write) -> Res
 
 /// Returns a warning for each environment variable of this process that looks like one of
 /// ecs-drain's and is not.
-pub fn stray_variables() -> Vec<String> {
+pub(crate) fn stray_variables() -> Vec<String> {
     environment::stray(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
 }
 
 /// Returns a summary of a configuration in a few lines.
-pub fn summary(config: &Config) -> String {
+pub(crate) fn summary(config: &Config) -> String {
     let region =
         config.table.region.as_deref().map_or_else(String::new, |region| format!(" in {region}"));
     let mut lines = vec![
@@ -72,7 +76,7 @@ pub fn summary(config: &Config) -> String {
 }
 
 /// Returns a scope and its settings in a line.
-pub fn of_scope(scope: &Scope) -> String {
+pub(crate) fn of_scope(scope: &Scope) -> String {
     let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();
     let role = scope.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.arn));
     let tags: Vec<_> = scope

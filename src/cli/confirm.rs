@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 ///
 /// # Errors
 /// Returns an error if the answer is no, or standard input or standard error is not a terminal.
-pub fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Failure> {
     out.write_all(Screen::detect().fit(question).as_bytes())?;
     out.flush()?;
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();

@@ -21,7 +21,7 @@ Examples:
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DescribeArgs {
+pub(crate) struct DescribeArgs {
     /// The EC2 instance id, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
@@ -34,7 +34,7 @@ pub struct DescribeArgs {
 
 /// Format of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// A page for people
     Text,
     /// The record as JSON
@@ -47,7 +47,11 @@ pub enum Output {
 ///
 /// # Errors
 /// Returns an error if the instance has no drain or several, or the table cannot be read.
-pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &DescribeArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     is_name(&args.instance)?;
     let (sdk, store) = global.connect(&args.table).await?;
     let places = Places::new(global, &args.table, &sdk)?;

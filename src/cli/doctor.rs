@@ -23,7 +23,7 @@ count rises by one.
 Exit codes: 0: no check failed; 1: a check failed; 2: wrong arguments or configuration.";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// A page for people
     #[default]
     Text,
@@ -33,7 +33,7 @@ pub enum Output {
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// Show passed checks, too
     #[arg(long)]
     pub all: bool,
@@ -51,7 +51,11 @@ pub struct DoctorArgs {
 ///
 /// # Errors
 /// Returns an error if the configuration is refused, or a check fails.
-pub async fn run(args: &DoctorArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &DoctorArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let config = global.load(&args.table.given())?;
     let sections = examine(&config, &Environment::default()).await;
     match args.output {

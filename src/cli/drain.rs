@@ -46,7 +46,7 @@ const AMIS: usize = 5;
     group = ArgGroup::new("where").required(true).args(["instances", "cluster", "all_clusters"]),
     group = ArgGroup::new("pick").args(["all", "ami", "older_than"]).conflicts_with("instances"),
 )]
-pub struct DrainArgs {
+pub(crate) struct DrainArgs {
     /// EC2 instance ids
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
@@ -73,7 +73,7 @@ pub struct DrainArgs {
 
 /// Future of a drained instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ThenArg {
+pub(crate) enum ThenArg {
     /// Let its Auto Scaling group terminate it
     Terminate,
     /// Keep it, drained
@@ -103,7 +103,11 @@ impl DrainArgs {
 /// # Errors
 /// Returns an error if the instances cannot be found, the operator does not confirm, a request
 /// cannot be written, or a request is refused or not answered.
-pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &DrainArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let (then, wanted) = (args.then()?, args.wanted()?);
     let config = global.load(&args.ask.table.given())?;
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;

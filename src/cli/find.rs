@@ -8,13 +8,13 @@ use ecs_drain_state::record::key;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Record of an instance with its key, or the reason why it was not found.
-pub type Found = Result<(String, Read), String>;
+pub(crate) type Found = Result<(String, Read), String>;
 
 /// Checks that an argument is an instance id or the key of a record.
 ///
 /// # Errors
 /// Returns an error if it is neither.
-pub fn is_name(instance: &str) -> Result<(), Failure> {
+pub(crate) fn is_name(instance: &str) -> Result<(), Failure> {
     let parts = instance.split('/').count();
     if (parts != 1 && parts != 3) || instance.split('/').any(str::is_empty) {
         return Err(Failure::usage(format!(
@@ -26,7 +26,7 @@ pub fn is_name(instance: &str) -> Result<(), Failure> {
 
 /// Accounts and regions in which a record can be if the index does not show it: those of the
 /// configuration's scopes, and the account of the credentials in the table's region.
-pub struct Places {
+pub(crate) struct Places {
     sdk: SdkConfig,
     /// Regions of the scopes, each with the account of its role if it has one.
     scopes: Vec<(Option<String>, String)>,
@@ -37,7 +37,11 @@ impl Places {
     ///
     /// # Errors
     /// Returns an error if the configuration is refused.
-    pub fn new(global: &Global, args: &TableArgs, sdk: &SdkConfig) -> Result<Places, Failure> {
+    pub(crate) fn new(
+        global: &Global,
+        args: &TableArgs,
+        sdk: &SdkConfig,
+    ) -> Result<Places, Failure> {
         let mut scopes: Vec<_> =
             sdk.region().map(|region| (None, region.to_string())).into_iter().collect();
         if global.source().is_some() {
@@ -74,7 +78,7 @@ fn account(arn: &str) -> Option<String> {
 ///
 /// # Errors
 /// Returns an error if the table cannot be read.
-pub async fn records(
+pub(crate) async fn records(
     store: &Store,
     places: &Places,
     instances: &[String],

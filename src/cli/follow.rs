@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Steps of drains that were printed.
 #[derive(Debug, Default)]
-pub struct Follow {
+pub(crate) struct Follow {
     /// Last line printed for each drain, without its time.
     said: BTreeMap<String, String>,
     ended: BTreeMap<String, Option<Outcome>>,
@@ -87,7 +87,11 @@ fn step(record: &Record) -> String {
 /// # Errors
 /// Returns an error if the table cannot be read, or a drain ended otherwise than drained, forced,
 /// cancelled or in no cluster.
-pub async fn follow(store: &Store, keys: &[String], out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn follow(
+    store: &Store,
+    keys: &[String],
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let mut follow = Follow::default();
     loop {
         match store.get_many(keys).await {

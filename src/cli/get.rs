@@ -37,7 +37,7 @@ const WATCH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct GetArgs {
+pub(crate) struct GetArgs {
     /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
@@ -62,7 +62,7 @@ pub struct GetArgs {
 
 /// Format of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// One line for each drain
     Table,
     /// More columns
@@ -79,7 +79,11 @@ pub enum Output {
 ///
 /// # Errors
 /// Returns an error if the table cannot be read.
-pub async fn run(args: &GetArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &GetArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let store = global.store(&args.table).await?;
     let screen = Screen::detect();
     loop {
@@ -231,7 +235,7 @@ fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
 ///
 /// # Errors
 /// Returns an error if a record cannot be written as JSON.
-pub fn json(records: &[(String, Read)]) -> Result<String, Failure> {
+pub(crate) fn json(records: &[(String, Read)]) -> Result<String, Failure> {
     Ok(quote::json(&values(records)?)? + "\n")
 }
 

@@ -27,7 +27,7 @@ const MOST: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct HealthcheckArgs {
+pub(crate) struct HealthcheckArgs {
     /// Address of the controller [default: as configured]
     #[arg(long, value_name = "ADDRESS", env = "ECS_DRAIN_LISTEN")]
     pub listen: Option<String>,
@@ -41,7 +41,7 @@ pub struct HealthcheckArgs {
 /// # Errors
 /// Returns an error if no address is configured, the controller does not answer in time, or its
 /// status is not 200.
-pub async fn run(
+pub(crate) async fn run(
     args: &HealthcheckArgs,
     global: &Global,
     out: &mut dyn Write,

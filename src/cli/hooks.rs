@@ -26,7 +26,7 @@ Exit codes: 0: every group has one correct ecs-drain hook; 1: a group has none, 
 
 /// Format of the commands that add or correct hooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Print {
+pub(crate) enum Print {
     /// Commands of the AWS CLI
     #[default]
     Aws,
@@ -40,7 +40,7 @@ pub enum Print {
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct HooksArgs {
+pub(crate) struct HooksArgs {
     /// Only groups with these names or patterns
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
@@ -87,7 +87,11 @@ impl State {
 /// # Errors
 /// Returns an error if the configuration is refused, a read fails, no group was found, or a group
 /// has a missing or misconfigured hook.
-pub async fn run(args: &HooksArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &HooksArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let config = global.load(&Given::default())?;
     let wanted =
         if args.group.is_empty() { Patterns::all() } else { Patterns::new(args.group.clone()) };

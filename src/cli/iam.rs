@@ -29,7 +29,7 @@ clusters can be paused, and rollouts are not allowed: their keys have a name in 
 
 /// Identity that a policy is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum For {
+pub(crate) enum For {
     /// The process of `ecs-drain run`
     #[default]
     Controller,
@@ -45,7 +45,7 @@ pub enum For {
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct IamArgs {
+pub(crate) struct IamArgs {
     /// Reader of the policy: the controller, or people
     #[arg(
         long = "for",
@@ -100,7 +100,7 @@ fn cluster(text: &str) -> Result<String, String> {
 /// # Errors
 /// Returns an error if the configuration is refused, no scope has the role, the table's region is
 /// not known, or an option belongs to another policy.
-pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let config = global.load(&args.table.given())?;
     let may = May { verbs: args.may.iter().copied().collect(), clusters: args.clusters.clone() };
     if args.whom != For::Operator && may != May::default() {

@@ -15,7 +15,7 @@ Running it again changes nothing. The table is billed on demand; finished record
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// Only check; fail if the table is missing or wrong
     #[arg(long)]
     pub check: bool,
@@ -30,7 +30,11 @@ pub struct InitArgs {
 ///
 /// # Errors
 /// Returns an error if the table cannot be created, or is missing or wrong.
-pub async fn run(args: &InitArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &InitArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let store = global.store(&args.table).await?;
     if args.check {
         store.check().await?;

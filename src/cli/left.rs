@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Counts from a record; None: not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// Tasks that the drain waits for.
     pub tasks: Option<u32>,
     /// Load balancer targets that are left.
@@ -24,7 +24,7 @@ pub struct Left {
 impl Left {
     /// Reads the counts of a record. Known targets are read only once no task is left: until
     /// then the count 0 in the record means that they were not read.
-    pub fn of(record: &Record) -> Left {
+    pub(crate) fn of(record: &Record) -> Left {
         let known = record.obligations.len();
         let (tasks_read, targets_read) = match record.phase() {
             Phase::Pending => (false, false),
@@ -50,13 +50,13 @@ impl Left {
     }
 
     /// Returns the number of tasks, such as `3`, or that they were not read.
-    pub fn tasks(&self) -> String {
+    pub(crate) fn tasks(&self) -> String {
         self.tasks.map_or_else(|| format!("not read{}", self.yet()), |count| count.to_string())
     }
 
     /// Returns the number of targets, such as `1`, or that they were not checked, with the number
     /// of known targets.
-    pub fn targets(&self) -> String {
+    pub(crate) fn targets(&self) -> String {
         match (self.targets, self.known) {
             (Some(count), _) => count.to_string(),
             (None, 0) => format!("not checked{}", self.yet()),
@@ -78,7 +78,7 @@ fn was_in(record: &Record, phase: Phase) -> bool {
 }
 
 /// Returns the names, and the number of further ones of `count`.
-pub fn names(names: &[String], count: u32) -> Vec<String> {
+pub(crate) fn names(names: &[String], count: u32) -> Vec<String> {
     let mut shown = names.to_vec();
     let beside = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
     if beside > 0 {
@@ -88,7 +88,7 @@ pub fn names(names: &[String], count: u32) -> Vec<String> {
 }
 
 /// Returns a target with its deregistration delay, and the time that is left of it.
-pub fn target(one: &Obligation, record: &Record, now: Timestamp) -> String {
+pub(crate) fn target(one: &Obligation, record: &Record, now: Timestamp) -> String {
     let Some(delay) = one.delay_seconds else { return one.to_string() };
     let drains = record.shown.targets_left_count > 0 && !record.is_done();
     let left = one.drained_by().filter(|_| drains);

@@ -26,36 +26,36 @@
 //! | [`out`] | standard output, without control characters from outside |
 //! | [`words`], [`yaml`] | times, widths and colour; JSON as YAML |
 
-pub mod asking;
-pub mod byhand;
-pub mod completions;
-pub mod config;
-pub mod confirm;
-pub mod describe;
+pub(crate) mod asking;
+pub(crate) mod byhand;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod confirm;
+pub(crate) mod describe;
 pub mod doctor;
-pub mod drain;
-pub mod failure;
-pub mod find;
-pub mod follow;
+pub(crate) mod drain;
+pub(crate) mod failure;
+pub(crate) mod find;
+pub(crate) mod follow;
 pub mod get;
-pub mod healthcheck;
-pub mod hooks;
-pub mod iam;
-pub mod init;
-pub mod left;
+pub(crate) mod healthcheck;
+pub(crate) mod hooks;
+pub(crate) mod iam;
+pub(crate) mod init;
+pub(crate) mod left;
 pub mod options;
-pub mod orders;
-pub mod out;
-pub mod pause;
-pub mod plan;
-pub mod rollout;
-pub mod run;
+pub(crate) mod orders;
+pub(crate) mod out;
+pub(crate) mod pause;
+pub(crate) mod plan;
+pub(crate) mod rollout;
+pub(crate) mod run;
 #[cfg(test)]
 mod samples;
-pub mod select;
-pub mod selector;
+pub(crate) mod select;
+pub(crate) mod selector;
 pub mod sheet;
-pub mod who;
+pub(crate) mod who;
 pub mod words;
 pub mod yaml;
 
@@ -107,15 +107,15 @@ Colour: on a terminal, unless NO_COLOR is set. Width: COLUMNS, else the terminal
 #[command(name = "ecs-drain", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub(crate) struct Global {
     /// Configuration file; ECS_DRAIN_CONFIG_TOML can hold its text instead
     #[arg(long, global = true, value_name = "FILE", env = "ECS_DRAIN_CONFIG")]
     pub config: Option<PathBuf>,
@@ -134,7 +134,7 @@ pub struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the controller until SIGTERM
     Run(run::RunArgs),
     /// Create the DynamoDB table, or check it
@@ -196,7 +196,7 @@ pub struct TableArgs {
 
 impl TableArgs {
     /// Returns the values that override the configuration file.
-    pub fn given(&self) -> Given {
+    pub(crate) fn given(&self) -> Given {
         Given {
             controller: self.controller.clone(),
             table: self.table.clone(),
@@ -209,7 +209,7 @@ impl TableArgs {
 impl Global {
     /// Returns the source of the configuration, if there is one. A named file wins over inline
     /// text.
-    pub fn source(&self) -> Option<Source> {
+    pub(crate) fn source(&self) -> Option<Source> {
         match &self.config {
             Some(path) => Some(Source::File(path.clone())),
             None => std::env::var("ECS_DRAIN_CONFIG_TOML")
@@ -223,7 +223,7 @@ impl Global {
     ///
     /// # Errors
     /// Returns an error if there is no configuration, or it is refused.
-    pub fn load(&self, given: &Given) -> Result<Config, ConfigError> {
+    pub(crate) fn load(&self, given: &Given) -> Result<Config, ConfigError> {
         Config::load(&self.source().ok_or_else(ConfigError::absent)?, given)
     }
 

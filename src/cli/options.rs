@@ -33,7 +33,7 @@ impl Flags {
     }
 
     /// As [`Flags::new`], for the controller `whose`.
-    pub fn of(given: &TableArgs, whose: &str, controller: &str) -> Flags {
+    pub(crate) fn of(given: &TableArgs, whose: &str, controller: &str) -> Flags {
         let mut flags = String::new();
         let mut flag = |name: &str, variable: &str, value: Option<&str>| {
             let known = std::env::var(variable).ok();

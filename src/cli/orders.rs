@@ -18,7 +18,7 @@ use std::io::Write;
 use std::time::Duration;
 
 /// Last part of `cancel --help`.
-pub const CANCEL: &str = "\
+pub(crate) const CANCEL: &str = "\
 Examples:
   ecs-drain cancel i-0123456789abcdef0
   ecs-drain cancel i-0123456789abcdef0 --reason 'the image is broken too'
@@ -29,7 +29,7 @@ that already terminates the instance cannot be stopped by any API: pause the dra
 deadline, or force it.";
 
 /// Last part of `retry --help`.
-pub const RETRY: &str = "\
+pub(crate) const RETRY: &str = "\
 Examples:
   ecs-drain retry i-0123456789abcdef0
 
@@ -54,7 +54,7 @@ is required and saved in the record. The command first shows what it cuts and as
 
 /// Arguments of `cancel` and `retry`.
 #[derive(Debug, Args)]
-pub struct InstancesArgs {
+pub(crate) struct InstancesArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE", required = true)]
     pub instances: Vec<String>,
@@ -70,7 +70,7 @@ pub struct InstancesArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = EXTEND, group = ArgGroup::new("when").required(true).args(["by", "until"]))]
-pub struct ExtendArgs {
+pub(crate) struct ExtendArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE", required = true)]
     pub instances: Vec<String>,
@@ -89,7 +89,7 @@ pub struct ExtendArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = FORCE)]
-pub struct ForceArgs {
+pub(crate) struct ForceArgs {
     /// EC2 instance id, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
@@ -110,7 +110,7 @@ pub struct ForceArgs {
 ///
 /// # Errors
 /// Returns an error if a request cannot be made, is refused, or is not answered.
-pub async fn simple(
+pub(crate) async fn simple(
     what: What,
     args: &InstancesArgs,
     global: &Global,
@@ -125,7 +125,7 @@ pub async fn simple(
 ///
 /// # Errors
 /// Returns an error if a request cannot be made, is refused, or is not answered.
-pub async fn extend(
+pub(crate) async fn extend(
     args: &ExtendArgs,
     global: &Global,
     out: &mut dyn Write,
@@ -154,7 +154,11 @@ fn later_by(deadline: Option<Timestamp>, by: Duration, now: Timestamp) -> Timest
 /// # Errors
 /// Returns an error if the operator does not confirm, or the request cannot be made, is refused, or
 /// is not answered.
-pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn force(
+    args: &ForceArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     if args.reason.trim().is_empty() {
         return Err(Failure::usage(
             "--reason is empty; give a reason, which is saved in the record",

@@ -6,15 +6,15 @@ use crate::quote::steers;
 use std::io::{self, Write};
 
 /// Escape sequence that begins a bold heading.
-pub const BOLD: &str = "\u{1b}[1m";
+pub(crate) const BOLD: &str = "\u{1b}[1m";
 /// Escape sequence that ends a bold heading.
-pub const USUAL: &str = "\u{1b}[0m";
+pub(crate) const USUAL: &str = "\u{1b}[0m";
 /// Escape sequence that moves the cursor home and clears the screen below, for the next page of
 /// `get --watch`.
-pub const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+pub(crate) const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// Standard output, or a writer in its place.
-pub struct Out<W> {
+pub(crate) struct Out<W> {
     to: W,
     /// True for a terminal, which gets the program's own escape sequences.
     terminal: bool,
@@ -24,7 +24,7 @@ pub struct Out<W> {
 
 impl<W: Write> Out<W> {
     /// Creates a cleaner in front of `to`. Only a terminal gets the program's own escape sequences.
-    pub fn new(to: W, terminal: bool) -> Out<W> {
+    pub(crate) fn new(to: W, terminal: bool) -> Out<W> {
         Out { to, terminal, part: Vec::new() }
     }
 

@@ -37,14 +37,14 @@ Each pause is separate: an instance that is paused by its id stays paused when i
 
 #[derive(Debug, Args)]
 #[command(after_help = PAUSE)]
-pub struct PauseArgs {
+pub(crate) struct PauseArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = RESUME)]
-pub struct ResumeArgs {
+pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub place: PlaceArgs,
 }
@@ -52,7 +52,7 @@ pub struct ResumeArgs {
 /// Arguments of `pause` and `resume`: instances, clusters, or everything.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("where").required(true).args(["instances", "cluster", "everything"]))]
-pub struct PlaceArgs {
+pub(crate) struct PlaceArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
@@ -75,7 +75,11 @@ pub struct PlaceArgs {
 /// # Errors
 /// Returns an error if a pause cannot be written, or a request cannot be made, is refused, or is
 /// not answered.
-pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn pause(
+    args: &PauseArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let args = &args.place;
     // All names are checked before the first pause is written.
     let mut places = if args.everything { vec![EVERYTHING.to_owned()] } else { Vec::new() };
@@ -100,7 +104,7 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
 /// # Errors
 /// Returns an error if a cluster is not paused, a pause cannot be deleted, or a request cannot be
 /// made, is refused, or is not answered.
-pub async fn resume(
+pub(crate) async fn resume(
     args: &ResumeArgs,
     global: &Global,
     out: &mut dyn Write,

@@ -40,7 +40,7 @@ found; 2: wrong arguments or configuration; 3: at least one would get stuck, or 
 const SHOWN: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// A page for people
     #[default]
     Text,
@@ -54,7 +54,7 @@ pub enum Output {
     group = ArgGroup::new("where").required(true).args(["instances", "group", "cluster", "all_clusters"]),
     group = ArgGroup::new("pick").args(["all", "ami", "older_than"]).conflicts_with_all(["instances", "group"]),
 )]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     /// EC2 instance ids
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
@@ -87,7 +87,7 @@ impl PlanArgs {
 
 /// The plan of one account and region.
 #[derive(Debug, Default)]
-pub struct Place {
+pub(crate) struct Place {
     /// Account and region.
     pub name: (String, String),
     pub plan: Plan,
@@ -97,7 +97,11 @@ pub struct Place {
 ///
 /// # Errors
 /// Returns an error if the instances cannot be found, or not all drains would end by themselves.
-pub async fn run(args: &PlanArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &PlanArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let wanted = args.wanted()?;
     let config = global.load(&args.table.given())?;
     let now = Timestamp::now();
@@ -189,7 +193,7 @@ fn worst(places: &[Place]) -> Verdict {
 }
 
 /// Returns the page: the verdict first, then the causes, the moves, the waits and the estimate.
-pub fn page(places: &[Place], unjudged: usize, screen: Screen) -> String {
+pub(crate) fn page(places: &[Place], unjudged: usize, screen: Screen) -> String {
     let of = |verdict: Verdict| -> Vec<&str> {
         let all = places.iter().flat_map(|place| &place.plan.instances);
         all.filter(|(_, one)| one.verdict() == verdict).map(|(id, _)| id.as_str()).collect()

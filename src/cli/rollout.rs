@@ -15,10 +15,10 @@ mod get;
 mod page;
 mod start;
 
-pub use ask::{EndArgs, NameArgs};
-pub use get::GetArgs;
-pub use page::DescribeArgs;
-pub use start::StartArgs;
+pub(crate) use ask::{EndArgs, NameArgs};
+pub(crate) use get::GetArgs;
+pub(crate) use page::DescribeArgs;
+pub(crate) use start::StartArgs;
 
 use crate::cli::{Failure, Global};
 use crate::store::{ReadRollout, Store};
@@ -27,7 +27,7 @@ use ecs_drain_state::rollout::{KEY_PREFIX, Progress, Rollout, Stage, What};
 use std::io::Write;
 
 #[derive(Debug, Subcommand)]
-pub enum RolloutCommand {
+pub(crate) enum RolloutCommand {
     /// Begin a rollout: replace the selected instances
     Start(StartArgs),
     /// List the rollouts
@@ -48,7 +48,7 @@ pub enum RolloutCommand {
 ///
 /// # Errors
 /// Returns an error if the command fails.
-pub async fn run(
+pub(crate) async fn run(
     command: &RolloutCommand,
     global: &Global,
     out: &mut dyn Write,

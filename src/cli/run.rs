@@ -21,7 +21,7 @@ exits with 0. A second signal stops it at once; the table has everything that th
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Dry run: change nothing in AWS or the table, and log what would be done; the variable
     /// DRYRUN, with any value, does the same
     #[arg(
@@ -67,7 +67,7 @@ impl RunArgs {
 ///
 /// # Errors
 /// Returns an error if the configuration is refused, or the controller ends by itself.
-pub async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
     let config = global.load(&args.given())?;
     let stop = stop_signal()?;
     tracing::info!(

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 /// # Panics
 /// Panics if the texts differ.
 #[allow(clippy::panic)]
-pub fn compare(name: &str, shown: &str) {
+pub(crate) fn compare(name: &str, shown: &str) {
     let path = format!("{}/src/cli/samples/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("ECS_DRAIN_WRITE").is_some() {
         std::fs::write(&path, shown).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -29,7 +29,7 @@ pub fn compare(name: &str, shown: &str) {
 }
 
 /// Returns the moment at which the samples are shown.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(1_700_000_000).unwrap_or(Timestamp::MIN)
 }
 
@@ -98,7 +98,7 @@ fn no_room() -> Cause {
 }
 
 /// Returns a drain that waits for tasks, with a step that fails.
-pub fn waiting() -> (String, Read) {
+pub(crate) fn waiting() -> (String, Read) {
     let mut record = opened("i-0waiting", 5, None);
     record.stage = Stage::Waiting;
     record.phase_since = ago(3);
@@ -143,7 +143,7 @@ const PASSED: &str =
     "its deadline 2023-11-14T21:33:20Z has passed; task 0a1b of service shop is RUNNING";
 
 /// Returns a stuck drain.
-pub fn stuck() -> (String, Read) {
+pub(crate) fn stuck() -> (String, Read) {
     let mut record = opened("i-0stuck", 22, None);
     record.stage = Stage::Waiting;
     record.phase_since = ago(21);
@@ -157,7 +157,7 @@ pub fn stuck() -> (String, Read) {
 }
 
 /// Returns a finished drain.
-pub fn done() -> (String, Read) {
+pub(crate) fn done() -> (String, Read) {
     let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));
     record.stage = Stage::Waiting;
     record.note(ago(88), "ECS places nothing more on it");
@@ -174,7 +174,7 @@ pub fn done() -> (String, Read) {
 }
 
 /// Returns a paused drain that an operator requested, with the causes of its lack of progress.
-pub fn asked() -> (String, Read) {
+pub(crate) fn asked() -> (String, Read) {
     let ada = order("arn:aws:iam::123456789012:user/ada", "kernel update", 20);
     let opening = Opening {
         origin: Origin::Operator,
@@ -206,7 +206,7 @@ pub fn asked() -> (String, Read) {
 
 /// Returns the drain of an instance that its group retains. Its deadline was cut to the time that
 /// the hook leaves.
-pub fn retained() -> (String, Read) {
+pub(crate) fn retained() -> (String, Read) {
     let mut record = opened("i-0kept", 180, Some(SignedDuration::from_hours(60)));
     if let Some(lifecycle) = &mut record.lifecycle {
         lifecycle.other_hooks = vec!["backup".to_owned(), "inventory".to_owned()];
@@ -224,7 +224,7 @@ pub fn retained() -> (String, Read) {
 }
 
 /// Returns a drain that an operator forced before its targets were checked.
-pub fn forced() -> (String, Read) {
+pub(crate) fn forced() -> (String, Read) {
     let (_, read) = waiting();
     let Read::Record(mut record) = read else { return waiting() };
     record.instance_id = "i-0forced".to_owned();
@@ -247,7 +247,7 @@ pub fn forced() -> (String, Read) {
 }
 
 /// Returns records that this program cannot read.
-pub fn unread() -> Vec<(String, Read)> {
+pub(crate) fn unread() -> Vec<(String, Read)> {
     vec![
         ("123456789012/eu-west-1/i-0new".to_owned(), Read::Newer { schema: 7 }),
         (
@@ -258,7 +258,7 @@ pub fn unread() -> Vec<(String, Read)> {
 }
 
 /// Makes a request of Ada's for a record.
-pub fn request(record: &Record, what: What, reason: Option<&str>) -> Request {
+pub(crate) fn request(record: &Record, what: What, reason: Option<&str>) -> Request {
     Request {
         id: "1".to_owned(),
         controller: record.controller.clone(),
@@ -277,7 +277,7 @@ pub fn request(record: &Record, what: What, reason: Option<&str>) -> Request {
 
 /// Returns rollouts: one under way, one that stopped, one that is done, and two that this program
 /// cannot read.
-pub fn rollouts() -> Vec<(String, ReadRollout)> {
+pub(crate) fn rollouts() -> Vec<(String, ReadRollout)> {
     let change = Change { from: 6, to: 9, at: ago(50), state: ChangeState::Applied };
     let mut running = rollout("agent-1.90", Selection::AgentNot("1.90.0".to_owned()), 52);
     running.stage = Step::Running;

@@ -17,7 +17,7 @@ const AMI: &str = "ecs.ami-id";
 
 /// Instances that the arguments select.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub(crate) enum Wanted {
     /// These EC2 instances, in any scope.
     Instances(Vec<String>),
     /// Instances of these clusters.
@@ -29,7 +29,7 @@ pub enum Wanted {
 
 /// Arguments that select instances of clusters.
 #[derive(Debug, Args)]
-pub struct ClusterArgs {
+pub(crate) struct ClusterArgs {
     /// Instances of this cluster; a name, or a pattern such as 'web-*'
     #[arg(long, short, value_name = "NAME")]
     pub cluster: Vec<String>,
@@ -49,7 +49,7 @@ pub struct ClusterArgs {
 
 impl ClusterArgs {
     /// Returns what the arguments select.
-    pub fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         let clusters =
             if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
         let pick = match (&self.ami, self.older_than) {
@@ -66,7 +66,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Returns an error if a name is no EC2 instance id.
-    pub fn instances(ids: &[String]) -> Result<Wanted, Failure> {
+    pub(crate) fn instances(ids: &[String]) -> Result<Wanted, Failure> {
         match ids.iter().find(|id| !id.starts_with("i-")) {
             None => Ok(Wanted::Instances(ids.to_vec())),
             Some(other) => Err(Failure::usage(format!(
@@ -78,7 +78,7 @@ impl Wanted {
 
 /// Condition on the instances of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pick {
+pub(crate) enum Pick {
     /// Every `ACTIVE` container instance.
     All,
     /// Those with this AMI.
@@ -91,7 +91,7 @@ pub enum Pick {
 
 /// A selected instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     pub account: String,
     pub region: String,
     /// Name of its cluster, or of the first one if it is in several.
@@ -102,7 +102,7 @@ pub struct Chosen {
 
 /// Selected instances, and the sizes of their clusters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// The instances, by account, region and id.
     pub chosen: BTreeMap<(String, String, String), Chosen>,
     /// Numbers of `ACTIVE` container instances of each cluster, by account, region and name. Empty
@@ -122,7 +122,7 @@ pub struct Selection {
 /// # Errors
 /// Returns an error if a read fails, since a part must not pass for the whole. A scope that cannot
 /// be reached is no error if each named instance was found in another one.
-pub async fn select(
+pub(crate) async fn select(
     config: &Config,
     wanted: &Wanted,
     now: Timestamp,

@@ -13,7 +13,7 @@ const FIELDS: [&str; 8] =
 
 /// Conditions that a drain has to meet, all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selector(Vec<Condition>);
+pub(crate) struct Selector(Vec<Condition>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Condition {
@@ -63,7 +63,7 @@ fn condition(part: &str) -> Result<Condition, String> {
 impl Selector {
     /// Returns true if a drain meets every condition. An unreadable record has only an account and
     /// a region: it meets no condition with `=` on another field, and every one with `!=`.
-    pub fn matches(&self, key: &str, read: &Read) -> bool {
+    pub(crate) fn matches(&self, key: &str, read: &Read) -> bool {
         self.0.iter().all(|condition| {
             let values = values(condition.field, key, read);
             values.iter().any(|value| condition.values.matches(value)) != condition.not
@@ -100,7 +100,7 @@ fn is_stuck(record: &Record) -> bool {
 
 /// Order of drains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Sort {
+pub(crate) enum Sort {
     /// Unreadable records, then stuck drains, then the oldest
     #[default]
     Attention,
@@ -120,7 +120,7 @@ pub enum Sort {
 
 impl Sort {
     /// Sorts drains, with their keys.
-    pub fn sort(self, records: &mut [(String, Read)]) {
+    pub(crate) fn sort(self, records: &mut [(String, Read)]) {
         records.sort_by_cached_key(|(key, read)| self.rank(key, read));
     }
 

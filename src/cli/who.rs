@@ -8,12 +8,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns the ARN of the IAM identity of the credentials, or the user and machine if the ARN
 /// cannot be read in time. The call to AWS needs no permission.
-pub async fn asks(sdk: &SdkConfig) -> String {
+pub(crate) async fn asks(sdk: &SdkConfig) -> String {
     identity(sdk).await.unwrap_or_else(here)
 }
 
 /// Returns the ARN of the IAM identity of the credentials, if it can be read in time.
-pub async fn identity(sdk: &SdkConfig) -> Option<String> {
+pub(crate) async fn identity(sdk: &SdkConfig) -> Option<String> {
     tokio::time::timeout(PATIENCE, crate::aws::caller_arn(sdk)).await.ok().flatten()
 }
 

@@ -31,7 +31,7 @@ impl Screen {
     }
 
     /// Wraps the lines of a text to the width. Commands to copy, and lines of a source, stay whole.
-    pub fn fit(&self, text: &str) -> String {
+    pub(crate) fn fit(&self, text: &str) -> String {
         let Some(width) = self.width.map(usize::from) else { return text.to_owned() };
         let mut fitted = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
@@ -55,18 +55,18 @@ impl Screen {
     }
 
     /// Returns a heading, bold if the screen has colour.
-    pub fn heading(&self, text: &str) -> String {
+    pub(crate) fn heading(&self, text: &str) -> String {
         if self.colour { format!("{BOLD}{text}{USUAL}") } else { text.to_owned() }
     }
 }
 
 /// Returns the time since a moment: `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
-pub fn age(then: Timestamp, now: Timestamp) -> String {
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     length(now.duration_since(then))
 }
 
 /// Returns a length of time in at most two units, rounded down. A negative length is `0 s`.
-pub fn length(span: SignedDuration) -> String {
+pub(crate) fn length(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     let two = |big: i64, unit: &str, small: i64, smaller: &str| match small {
@@ -83,7 +83,7 @@ pub fn length(span: SignedDuration) -> String {
 
 /// Returns a length of time in one unit, rounded down, for columns: `45 s`, `90 min`, `47 h`,
 /// `3 d`.
-pub fn brief(span: SignedDuration) -> String {
+pub(crate) fn brief(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
         ..120 => format!("{seconds} s"),
@@ -94,7 +94,7 @@ pub fn brief(span: SignedDuration) -> String {
 }
 
 /// Returns the distance of a moment from now: `in 40 min`, `12 min ago`.
-pub fn when(then: Timestamp, now: Timestamp) -> String {
+pub(crate) fn when(then: Timestamp, now: Timestamp) -> String {
     if then >= now {
         format!("in {}", length(then.duration_since(now)))
     } else {
@@ -103,7 +103,7 @@ pub fn when(then: Timestamp, now: Timestamp) -> String {
 }
 
 /// Returns a moment in ISO 8601, to the second, so that people can compare it with logs.
-pub fn iso(at: Timestamp) -> String {
+pub(crate) fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -124,7 +124,7 @@ pub fn short(text: &str) -> String {
 }
 
 /// Returns a text in lines of at most `width` columns, wrapped between words.
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::<String>::new();
     for word in text.split_whitespace() {
         match lines

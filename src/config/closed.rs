@@ -20,7 +20,7 @@ const WHOLE: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// One `[[closed]]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// Clusters that it applies to; `None` for all, and for instances in no cluster.
     clusters: Option<Patterns>,
     window: Arc<Window>,

@@ -26,7 +26,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
 /// Returns a warning for each unknown variable that begins with `ECS_DRAIN_`: a misspelt one would
 /// otherwise have no effect without notice. They are no errors, since orchestrators create
 /// variables from service names.
-pub fn stray(names: impl Iterator<Item = String>) -> Vec<String> {
+pub(crate) fn stray(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = || VARIABLES.iter().map(|(name, _)| *name);
     let mut stray: Vec<String> = names
         .filter(|name| name.starts_with("ECS_DRAIN_") && !known().any(|known| known == name))

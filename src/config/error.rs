@@ -34,17 +34,17 @@ impl Problem {
 
 impl ConfigError {
     /// Creates the error for the configuration from `origin`.
-    pub fn new(origin: impl Into<String>, problems: Vec<Problem>) -> ConfigError {
+    pub(crate) fn new(origin: impl Into<String>, problems: Vec<Problem>) -> ConfigError {
         ConfigError { origin: origin.into(), text: String::new(), problems }
     }
 
     /// Creates the error for a file that could not be read.
-    pub fn unreadable(origin: String, error: &std::io::Error) -> ConfigError {
+    pub(crate) fn unreadable(origin: String, error: &std::io::Error) -> ConfigError {
         ConfigError::new(origin, vec![Problem::anywhere(format!("cannot be read: {error}"))])
     }
 
     /// Creates the error for a missing configuration.
-    pub fn absent() -> ConfigError {
+    pub(crate) fn absent() -> ConfigError {
         let message = "no configuration is given: name a file with --config (or ECS_DRAIN_CONFIG), or put its text \
                        into ECS_DRAIN_CONFIG_TOML; `ecs-drain config example` prints one to start from";
         ConfigError::new("", vec![Problem::anywhere(message)])
@@ -103,7 +103,7 @@ fn marked(text: &str, from: usize, to: usize) -> String {
 
 /// Mistakes found so far in one text.
 #[derive(Debug)]
-pub struct Problems {
+pub(crate) struct Problems {
     origin: String,
     text: String,
     /// Offset of each line, in bytes.
@@ -113,26 +113,26 @@ pub struct Problems {
 
 impl Problems {
     /// Creates an empty list for this text.
-    pub fn new(text: &str, origin: &str) -> Problems {
+    pub(crate) fn new(text: &str, origin: &str) -> Problems {
         let lines =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Problems { origin: origin.to_owned(), text: text.to_owned(), lines, found: Vec::new() }
     }
 
     /// Reports a mistake at a place in the text.
-    pub fn at(&mut self, place: &Range<usize>, message: impl Into<String>) {
+    pub(crate) fn at(&mut self, place: &Range<usize>, message: impl Into<String>) {
         let line = self.lines.partition_point(|begin| *begin <= place.start).max(1);
         let place = Some((place.start, place.end));
         self.found.push(Problem { line: Some(line), place, message: message.into() });
     }
 
     /// Reports a mistake that has no place in the text.
-    pub fn anywhere(&mut self, message: impl Into<String>) {
+    pub(crate) fn anywhere(&mut self, message: impl Into<String>) {
         self.found.push(Problem::anywhere(message));
     }
 
     /// Returns the error, if there is any mistake.
-    pub fn finish(mut self) -> Option<ConfigError> {
+    pub(crate) fn finish(mut self) -> Option<ConfigError> {
         self.found.sort();
         self.found.dedup();
         let Problems { origin, text, found, .. } = self;
@@ -141,7 +141,7 @@ impl Problems {
 }
 
 /// Returns the word of `known` that is most similar to `word`, if any is similar.
-pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     // `At-Deadline` matches `at_deadline`, and the names of variables are in capitals.
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let word = plain(word);

@@ -5,7 +5,7 @@ mod limits;
 mod list;
 
 pub use limits::*;
-pub use list::KEYS;
+pub(crate) use list::KEYS;
 
 use crate::config::environment::VARIABLES;
 use crate::config::span::{Limits, words};
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 /// One key of the configuration file.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct Key {
     /// Table of the key, without brackets; empty for the top of the file.
     pub section: &'static str,
     pub name: &'static str,
@@ -28,7 +28,7 @@ pub struct Key {
 
 /// Form of a value.
 #[derive(Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A string, with a name for it.
     Text(&'static str),
     /// `true` or `false`.
@@ -48,7 +48,7 @@ pub enum Kind {
 const POLICY: &str = "policy";
 
 /// Returns the names of the keys that a section may have.
-pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn names(section: &str) -> impl Iterator<Item = &'static str> {
     // An override may have every key of a policy.
     let inherits = section == "override";
     KEYS.iter()
@@ -57,12 +57,12 @@ pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// Returns the section of a key of this name, if there is one.
-pub fn section_of(name: &str) -> Option<&'static str> {
+pub(crate) fn section_of(name: &str) -> Option<&'static str> {
     KEYS.iter().find(|key| key.name == name).map(|key| key.section)
 }
 
 /// Returns the heading of a section.
-pub const fn heading(section: &str) -> &str {
+pub(crate) const fn heading(section: &str) -> &str {
     match section.as_bytes() {
         b"" => "the top of the file",
         b"scope" => "[[scope]]",
@@ -100,7 +100,7 @@ impl fmt::Display for Kind {
 
 /// Writes the reference of all keys as a page: the output of `ecs-drain config reference`, and
 /// `docs/configuration.md`.
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let mut page = String::from(include_str!("reference.md"));
     page.push_str("\n## Variables\n\n| variable | meaning |\n| --- | --- |\n");
     for (name, meaning) in VARIABLES {

@@ -22,25 +22,25 @@
 //! Nothing here reaches AWS. The users of a configuration find out whether a table, a role or a
 //! hook exists.
 
-pub mod closed;
+pub(crate) mod closed;
 pub mod environment;
-pub mod error;
+pub(crate) mod error;
 pub mod keys;
 pub mod names;
-pub mod pattern;
-pub mod policies;
-pub mod reader;
+pub(crate) mod pattern;
+pub(crate) mod policies;
+pub(crate) mod reader;
 pub mod scope;
 pub mod span;
-pub mod tags;
+pub(crate) mod tags;
 #[cfg(test)]
 mod tests;
 
 pub use error::{ConfigError, Problem};
-pub use pattern::Patterns;
-pub use policies::{Override, Policies};
+pub(crate) use pattern::Patterns;
+pub(crate) use policies::Policies;
 pub use scope::{Groups, Role, Scope};
-pub use tags::GroupTags;
+pub(crate) use tags::GroupTags;
 
 use error::Problems;
 use reader::Fields;
@@ -49,7 +49,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A complete commented configuration: the output of `ecs-drain config example`.
-pub const EXAMPLE: &str = include_str!("example.toml");
+pub(crate) const EXAMPLE: &str = include_str!("example.toml");
 
 /// Everything that an operator can configure, validated.
 #[derive(Clone, Debug)]
@@ -90,19 +90,19 @@ pub struct Polling {
 }
 
 /// Default name of the table.
-pub const DEFAULT_TABLE: &str = "ecs-drain";
+pub(crate) const DEFAULT_TABLE: &str = "ecs-drain";
 /// Default name of the controller.
-pub const DEFAULT_CONTROLLER: &str = "default";
+pub(crate) const DEFAULT_CONTROLLER: &str = "default";
 /// Default time between two reads of the groups. A heartbeat timeout can be as short as 30 seconds
 /// (source: Auto Scaling API reference, `PutLifecycleHook`), and the first heartbeat needs a read.
 pub const DEFAULT_POLL_GROUPS: Duration = Duration::from_secs(15);
 /// Default time for work in hand after SIGTERM: less than the 30 seconds that ECS waits before
 /// SIGKILL (source: ECS API reference, `StopTask`).
-pub const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(20);
+pub(crate) const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(20);
 
 /// Source of the configuration's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     File(PathBuf),
     /// The text itself, from the variable `ECS_DRAIN_CONFIG_TOML`, for a Fargate task without a
     /// configuration file.
@@ -131,7 +131,7 @@ impl Config {
     ///
     /// # Errors
     /// Returns all mistakes, or the reason why the file could not be read.
-    pub fn load(source: &Source, given: &Given) -> Result<Config, ConfigError> {
+    pub(crate) fn load(source: &Source, given: &Given) -> Result<Config, ConfigError> {
         match source {
             Source::File(path) => {
                 let origin = path.display().to_string();
@@ -239,7 +239,7 @@ fn given_name(
 ///
 /// # Errors
 /// Returns the mistakes in the given values.
-pub fn table_only(given: &Given) -> Result<(String, Table), ConfigError> {
+pub(crate) fn table_only(given: &Given) -> Result<(String, Table), ConfigError> {
     let mut problems = Problems::new("", "flags and environment");
     let controller = given_name(
         given.controller.as_deref(),

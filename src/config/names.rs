@@ -18,7 +18,7 @@ pub fn controller_name(name: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Returns the allowed form.
-pub fn address(text: &str) -> Result<(), String> {
+pub(crate) fn address(text: &str) -> Result<(), String> {
     match text.parse::<std::net::SocketAddr>() {
         Ok(_) => Ok(()),
         Err(_) => Err(

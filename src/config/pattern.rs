@@ -9,17 +9,17 @@ pub struct Patterns(Vec<String>);
 
 impl Patterns {
     /// Creates a list that matches every name.
-    pub fn all() -> Patterns {
+    pub(crate) fn all() -> Patterns {
         Patterns(vec!["*".to_owned()])
     }
 
     /// Creates a list of these patterns.
-    pub fn new(patterns: Vec<String>) -> Patterns {
+    pub(crate) fn new(patterns: Vec<String>) -> Patterns {
         Patterns(patterns)
     }
 
     /// Returns the names and patterns themselves.
-    pub fn names(&self) -> &[String] {
+    pub(crate) fn names(&self) -> &[String] {
         &self.0
     }
 
@@ -29,7 +29,7 @@ impl Patterns {
     }
 
     /// Returns whether every name matches.
-    pub fn is_all(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         self.0.iter().any(|pattern| pattern == "*")
     }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Patterns {
 }
 
 /// Returns whether a name is a pattern.
-pub fn has_wildcard(name: &str) -> bool {
+pub(crate) fn has_wildcard(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 

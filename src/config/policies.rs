@@ -26,7 +26,7 @@ pub struct Policies {
 
 /// Policy for some clusters or groups.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Override {
+pub(crate) struct Override {
     /// Clusters that it applies to; `None` for all, and for instances in no cluster.
     pub clusters: Option<Patterns>,
     /// Auto Scaling groups that it applies to; `None` for all.
@@ -62,33 +62,28 @@ pub(super) struct Rules {
 }
 
 impl Policies {
-    /// Creates policies with the same rules for every drain.
-    pub fn uniform(policy: Policy) -> Policies {
-        Policies { default: policy, ..Policies::default() }
-    }
-
     /// Returns the policy without overrides.
     pub fn default_policy(&self) -> &Policy {
         &self.default
     }
 
     /// Returns the overrides, in the order of the file.
-    pub fn overrides(&self) -> &[Override] {
+    pub(crate) fn overrides(&self) -> &[Override] {
         &self.overrides
     }
 
     /// Returns the names of the closed windows, in the order of the file.
-    pub fn closed_windows(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn closed_windows(&self) -> impl Iterator<Item = &str> {
         self.closed.iter().map(Closed::name)
     }
 
     /// Returns the keys that tags of groups may set.
-    pub fn tagged(&self) -> &BTreeSet<&'static str> {
+    pub(crate) fn tagged(&self) -> &BTreeSet<&'static str> {
         &self.tagged
     }
 
     /// Returns whether any policy acts on rebalance recommendations.
-    pub fn act_on_rebalance(&self) -> bool {
+    pub(crate) fn act_on_rebalance(&self) -> bool {
         self.anywhere(
             "rebalance",
             self.default.rebalance,
@@ -98,7 +93,7 @@ impl Policies {
     }
 
     /// Returns whether any policy ends a rebalance recommendation with a termination.
-    pub fn terminate(&self) -> bool {
+    pub(crate) fn terminate(&self) -> bool {
         self.anywhere(
             "rebalance",
             self.default.rebalance,

@@ -15,10 +15,10 @@ const TAG_SHOWN: usize = 60;
 
 /// A file that is valid TOML, not validated further.
 #[derive(Debug)]
-pub struct File<'t>(Spanned<DeTable<'t>>);
+pub(crate) struct File<'t>(Spanned<DeTable<'t>>);
 
 /// Parses the text. Reports all syntax errors; if there is one, nothing else is reported.
-pub fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<File<'t>> {
+pub(crate) fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<File<'t>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let message = error.message().lines().collect::<Vec<_>>().join(", ");
@@ -29,14 +29,14 @@ pub fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<File<'t>> {
 
 impl File<'_> {
     /// Returns the top of the file.
-    pub fn root(&self, problems: &mut Problems) -> Fields<'_> {
+    pub(crate) fn root(&self, problems: &mut Problems) -> Fields<'_> {
         Fields::open(self.0.get_ref(), "", "", 0..0, problems)
     }
 }
 
 /// Keys of one table.
 #[derive(Debug)]
-pub struct Fields<'t> {
+pub(crate) struct Fields<'t> {
     table: &'t DeTable<'t>,
     /// Name of the table in messages, such as `policy` or `scope 2`.
     path: String,
@@ -47,7 +47,7 @@ pub struct Fields<'t> {
 
 impl<'t> Fields<'t> {
     /// Creates the table of one tag. `key=value` stands for a table, where the key has one.
-    pub fn table_of_tag<'v>(key: &'v str, value: &'v str) -> DeTable<'v> {
+    pub(crate) fn table_of_tag<'v>(key: &'v str, value: &'v str) -> DeTable<'v> {
         let entry = |key: String, value| {
             DeTable::from_iter([(Spanned::new(0..0, key.into()), Spanned::new(0..0, value))])
         };
@@ -62,7 +62,7 @@ impl<'t> Fields<'t> {
     }
 
     /// Returns the keys of a tag's table. `prefix` begins its name in messages.
-    pub fn of_tag(table: &'t DeTable<'t>, prefix: &str) -> Fields<'t> {
+    pub(crate) fn of_tag(table: &'t DeTable<'t>, prefix: &str) -> Fields<'t> {
         Fields { table, path: prefix.to_owned(), place: 0..0, is_tag: true }
     }
 
@@ -84,23 +84,23 @@ impl<'t> Fields<'t> {
     }
 
     /// Returns the place of the table.
-    pub fn place(&self) -> &Range<usize> {
+    pub(crate) fn place(&self) -> &Range<usize> {
         &self.place
     }
 
     /// Returns the name of the table in messages.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// Returns the value of a key, if it is there.
-    pub fn get(&self, name: &str) -> Option<Node<'t>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Node<'t>> {
         let (_, value) = self.table.iter().find(|(key, _)| key.get_ref() == name)?;
         Some(Node { value, path: self.join(name), is_tag: self.is_tag })
     }
 
     /// Returns the value of a required key.
-    pub fn require(&self, name: &str, problems: &mut Problems) -> Option<Node<'t>> {
+    pub(crate) fn require(&self, name: &str, problems: &mut Problems) -> Option<Node<'t>> {
         let node = self.get(name);
         if node.is_none() {
             problems.at(&self.place, format!("{} is missing", self.join(name)));
@@ -109,7 +109,7 @@ impl<'t> Fields<'t> {
     }
 
     /// Returns the table of a key, if it is there.
-    pub fn table(
+    pub(crate) fn table(
         &self,
         name: &str,
         section: &'static str,
@@ -119,7 +119,7 @@ impl<'t> Fields<'t> {
     }
 
     /// Returns the tables of a key that is written `[[name]]`, numbered from 1 in messages.
-    pub fn tables(
+    pub(crate) fn tables(
         &self,
         name: &str,
         section: &'static str,
@@ -172,7 +172,7 @@ fn unknown(name: &str, section: &'static str) -> String {
 
 /// One value and its name.
 #[derive(Debug)]
-pub struct Node<'t> {
+pub(crate) struct Node<'t> {
     value: &'t Spanned<DeValue<'t>>,
     path: String,
     is_tag: bool,
@@ -180,12 +180,12 @@ pub struct Node<'t> {
 
 impl<'t> Node<'t> {
     /// Returns the place of the value.
-    pub fn place(&self) -> Range<usize> {
+    pub(crate) fn place(&self) -> Range<usize> {
         self.value.span()
     }
 
     /// Reports that the value is not allowed.
-    pub fn refuse(&self, allowed: &str, problems: &mut Problems) {
+    pub(crate) fn refuse(&self, allowed: &str, problems: &mut Problems) {
         problems.at(
             &self.place(),
             format!("{} is {}: {allowed}", self.path, found(self.value.get_ref(), self.is_tag)),
@@ -193,7 +193,7 @@ impl<'t> Node<'t> {
     }
 
     /// Reads any string.
-    pub fn string(&self, problems: &mut Problems) -> Option<&'t str> {
+    pub(crate) fn string(&self, problems: &mut Problems) -> Option<&'t str> {
         let string = self.value.get_ref().as_str();
         if string.is_none() {
             self.refuse("it must be a string, in quotes", problems);
@@ -202,7 +202,7 @@ impl<'t> Node<'t> {
     }
 
     /// Reads a string that `check` allows.
-    pub fn text(
+    pub(crate) fn text(
         &self,
         check: fn(&str) -> Result<(), String>,
         problems: &mut Problems,
@@ -218,22 +218,22 @@ impl<'t> Node<'t> {
     }
 
     /// Returns the string, if it is one.
-    pub fn word(&self) -> Option<&'t str> {
+    pub(crate) fn word(&self) -> Option<&'t str> {
         self.value.get_ref().as_str()
     }
 
     /// Returns whether it is this string.
-    pub fn is_word(&self, word: &str) -> bool {
+    pub(crate) fn is_word(&self, word: &str) -> bool {
         self.word() == Some(word)
     }
 
     /// Returns whether it is the value of a tag, which is always text.
-    pub fn is_tag(&self) -> bool {
+    pub(crate) fn is_tag(&self) -> bool {
         self.is_tag
     }
 
     /// Returns the number, if it is a whole one that is not negative.
-    pub fn number(&self) -> Option<u32> {
+    pub(crate) fn number(&self) -> Option<u32> {
         match self.value.get_ref() {
             DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
             DeValue::String(text) if self.is_tag => text.parse().ok(),
@@ -247,7 +247,7 @@ impl<'t> Node<'t> {
     }
 
     /// Reads `true` or `false`.
-    pub fn flag(&self, problems: &mut Problems) -> Option<bool> {
+    pub(crate) fn flag(&self, problems: &mut Problems) -> Option<bool> {
         let flag = match self.word().filter(|_| self.is_tag) {
             Some(text) => text.parse().ok(),
             None => self.value.get_ref().as_bool(),
@@ -259,7 +259,7 @@ impl<'t> Node<'t> {
     }
 
     /// Reads a duration within its limits.
-    pub fn span(&self, limits: &Limits, problems: &mut Problems) -> Option<Duration> {
+    pub(crate) fn span(&self, limits: &Limits, problems: &mut Problems) -> Option<Duration> {
         let Some(text) = self.value.get_ref().as_str() else {
             self.refuse(
                 "a duration is a string with a unit, such as \"90s\", \"10m\" or \"2h\"",
@@ -278,7 +278,11 @@ impl<'t> Node<'t> {
     }
 
     /// Reads one of a few words.
-    pub fn choice<T: Copy>(&self, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(
+        &self,
+        choices: &[(&str, T)],
+        problems: &mut Problems,
+    ) -> Option<T> {
         let chosen = self
             .value
             .get_ref()
@@ -292,7 +296,7 @@ impl<'t> Node<'t> {
     }
 
     /// Reads an array of strings, each with its place. Refuses an empty one with `empty`.
-    pub fn strings(&self, empty: &str, problems: &mut Problems) -> Option<Vec<Node<'t>>> {
+    pub(crate) fn strings(&self, empty: &str, problems: &mut Problems) -> Option<Vec<Node<'t>>> {
         let Some(array) = self.value.get_ref().as_array() else {
             let example = self.value.get_ref().as_str().unwrap_or("name");
             self.refuse(&format!("it must be an array, such as [{example:?}]"), problems);
@@ -315,17 +319,21 @@ impl<'t> Node<'t> {
     }
 
     /// Returns whether the value is an array without entries.
-    pub fn is_empty_array(&self) -> bool {
+    pub(crate) fn is_empty_array(&self) -> bool {
         self.value.get_ref().as_array().is_some_and(|array| array.is_empty())
     }
 
     /// Returns whether the value is a table.
-    pub fn is_table(&self) -> bool {
+    pub(crate) fn is_table(&self) -> bool {
         self.value.get_ref().is_table()
     }
 
     /// Reads a table with the keys of a section.
-    pub fn fields(&self, section: &'static str, problems: &mut Problems) -> Option<Fields<'t>> {
+    pub(crate) fn fields(
+        &self,
+        section: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Fields<'t>> {
         let table = self.value.get_ref().as_table();
         if table.is_none() {
             self.refuse("it must be a table", problems);
@@ -336,7 +344,7 @@ impl<'t> Node<'t> {
     }
 
     /// Reads a table whose keys are the operator's own.
-    pub fn entries(&self, problems: &mut Problems) -> Vec<(String, Node<'t>)> {
+    pub(crate) fn entries(&self, problems: &mut Problems) -> Vec<(String, Node<'t>)> {
         let Some(table) = self.value.get_ref().as_table() else {
             self.refuse("it must be a table, such as { team = \"web\" }", problems);
             return Vec::new();

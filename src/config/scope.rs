@@ -30,7 +30,7 @@ pub struct Scope {
     /// Clusters to work in, by name.
     pub clusters: Patterns,
     /// Auto Scaling groups to read.
-    pub groups: Groups,
+    pub(crate) groups: Groups,
     /// URL of the queue with this scope's events, if any.
     pub queue: Option<String>,
     /// Exact names of the ecs-drain hooks, which are terminating lifecycle hooks; at least one,
@@ -42,7 +42,7 @@ pub struct Scope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Groups {
     /// Names or patterns.
-    pub names: Patterns,
+    pub(crate) names: Patterns,
     /// Tags; `None` for any value.
     pub tags: BTreeMap<String, Option<String>>,
 }
@@ -55,7 +55,7 @@ impl Default for Groups {
 
 impl Groups {
     /// Returns whether a group with this name and these tags is selected.
-    pub fn selects(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn selects(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
         self.names.matches(name)
             && self.tags.iter().all(|(key, wanted)| {
                 tags.get(key)

@@ -67,7 +67,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 
 /// Writes a duration as [`parse`] reads it. Days are used only above two days, because AWS's
 /// documents say `48h`.
-pub fn words(span: Duration) -> String {
+pub(crate) fn words(span: Duration) -> String {
     let total = span.as_secs();
     let days = if total > 48 * 3600 { total / 86400 } else { 0 };
     let rest = total - days * 86400;

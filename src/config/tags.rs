@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Prefix of the keys of tags that are settings.
-pub const PREFIX: &str = "ecs-drain:";
+pub(crate) const PREFIX: &str = "ecs-drain:";
 
 /// Length to which the key of a tag is cut in a message.
 const KEY: usize = 60;
@@ -27,7 +27,7 @@ const POLICY: &str = "policy";
 
 /// Settings in the tags of one group.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GroupTags {
+pub(crate) struct GroupTags {
     /// Rules of each tag that counts. No two set the same key.
     rules: Vec<Rules>,
     /// Tags that do not count, in the order of their keys.
@@ -36,7 +36,7 @@ pub struct GroupTags {
 
 /// A tag that does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadTag {
+pub(crate) struct BadTag {
     /// Key of the tag and its mistake, on one line that controls no terminal.
     pub text: String,
     /// True if the tag itself is right, and the configuration does not let tags set its key.
@@ -52,7 +52,7 @@ impl fmt::Display for BadTag {
 impl GroupTags {
     /// Reads a group's tags. `listed` are the keys that tags may set. Tags in `selection` choose
     /// groups, and are no settings.
-    pub fn read(
+    pub(crate) fn read(
         tags: &BTreeMap<String, String>,
         listed: &BTreeSet<&'static str>,
         selection: &BTreeMap<String, Option<String>>,
@@ -69,23 +69,23 @@ impl GroupTags {
     }
 
     /// Returns whether the group has no tag of ecs-drain.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == GroupTags::default()
     }
 
     /// Returns the number of tags that count.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.rules.len()
     }
 
     /// Changes a policy as the tags say.
-    pub fn apply(&self, policy: &mut Policy) {
+    pub(crate) fn apply(&self, policy: &mut Policy) {
         self.rules.iter().for_each(|rules| rules.apply(policy));
     }
 }
 
 /// Returns the tag of a policy's key.
-pub fn tag_of(key: &str) -> String {
+pub(crate) fn tag_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('_', "-"))
 }
 

@@ -5,14 +5,14 @@ use super::*;
 use ecs_drain_state::{AtDeadline, Concurrency, Policy, StandaloneTasks, Strategy};
 use std::collections::BTreeMap;
 
-pub const SCOPE: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n";
+pub(crate) const SCOPE: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n";
 
-pub fn parse(text: &str) -> Config {
+pub(crate) fn parse(text: &str) -> Config {
     Config::parse(text, "test.toml", &Given::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Returns the error of a text, as an operator reads it.
-pub fn refusal(text: &str) -> String {
+pub(crate) fn refusal(text: &str) -> String {
     match Config::parse(text, "test.toml", &Given::default()) {
         Ok(config) => panic!("accepted: {config:?}"),
         Err(error) => error.to_string(),

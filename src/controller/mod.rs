@@ -113,7 +113,7 @@ struct Shared {
 /// help, or no setting gives the table's region. If the table is missing or has another shape, the
 /// controller waits for it, and sends heartbeats for every instance under an ecs-drain hook
 /// meanwhile.
-pub async fn run(
+pub(crate) async fn run(
     config: Config,
     environment: Environment,
     shutdown: impl Future<Output = ()>,

@@ -1,5 +1,5 @@
 //! Turns: a drain is decided when it has new facts or its time has come. Its record is committed,
-//! and the decision's actions are passed to `act`. [`write`] is the only place that saves a record
+//! and the decision's actions are passed to `act`. [`mod@write`] is the only place that saves a record
 //! after a decision or after an action's answer.
 
 use super::{Shared, Stop, sizes, table};

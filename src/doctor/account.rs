@@ -31,7 +31,7 @@ const NOT_DRY: &str = "once the dry run ends";
 const SAMPLE: usize = 20;
 
 /// Checks one account and region.
-pub async fn examine(config: &Config, scope: &Scope, environment: &Environment) -> Section {
+pub(crate) async fn examine(config: &Config, scope: &Scope, environment: &Environment) -> Section {
     let role = scope.role.as_ref().map_or_else(String::new, |role| format!(", role {}", role.arn));
     let session = match aws::connect(environment, &scope.region, scope.role.as_ref()).await {
         Ok(session) => session,

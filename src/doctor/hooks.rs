@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Recommended heartbeat timeout, in seconds. An hour easily reaches Auto Scaling's 48 hours (100
 /// heartbeats), and an instance waits no longer than that if no controller runs.
-pub const HEARTBEAT_TIMEOUT: u32 = 3600;
+pub(crate) const HEARTBEAT_TIMEOUT: u32 = 3600;
 
 /// Heartbeat timeout, in seconds, below which a few minutes of failing calls are enough for the
 /// hook to expire.
@@ -22,7 +22,11 @@ const SHORT: u32 = 300;
 const SHORT_WAIT: u32 = 3600;
 
 /// Returns the findings about a group's hooks.
-pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> Vec<Finding> {
+pub(crate) fn judge(
+    group: &GroupView,
+    hooks: &[HookView],
+    ours: &BTreeSet<String>,
+) -> Vec<Finding> {
     let name = &group.name;
     let mut findings = Vec::new();
     let here: Vec<&HookView> =
@@ -73,7 +77,7 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
 
 /// Fault of an ecs-drain hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It is a launch hook.
     HoldsLaunches,
     /// Auto Scaling ends every wait under it too soon for many drains.
@@ -85,7 +89,7 @@ pub enum Fault {
 }
 
 /// Returns the faults of an ecs-drain hook.
-pub fn faults(hook: &HookView) -> Vec<Fault> {
+pub(crate) fn faults(hook: &HookView) -> Vec<Fault> {
     let ends_soon = hook.global_timeout_seconds < SHORT_WAIT;
     let faults = [
         (!hook.terminating, Fault::HoldsLaunches),

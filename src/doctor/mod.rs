@@ -12,7 +12,7 @@
 //! | `tags.rs` | a group's tags that are settings |
 
 mod account;
-pub mod hooks;
+pub(crate) mod hooks;
 mod tags;
 
 use crate::aws::{AwsError, Environment, ErrorClass};

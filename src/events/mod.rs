@@ -81,6 +81,6 @@ const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// Checks whether a warning sent at `at` may still open a drain. A stale one, or one from a future
 /// that no clock error explains, only triggers a read.
-pub fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at).abs() <= FRESH
 }

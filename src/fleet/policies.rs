@@ -26,13 +26,13 @@ pub(super) struct Ruling {
 }
 
 impl Rulebook {
-    pub fn new(policies: Policies) -> Rulebook {
+    pub(crate) fn new(policies: Policies) -> Rulebook {
         Rulebook { policies, tags: RefCell::default() }
     }
 
     /// Returns the policy for a drain in this cluster and this group. Tags that were not read yet
     /// are left out.
-    pub fn ruling(&self, cluster: Option<&str>, group: Option<&str>) -> Ruling {
+    pub(crate) fn ruling(&self, cluster: Option<&str>, group: Option<&str>) -> Ruling {
         let mut policy = self.policies.for_drain(cluster, group);
         let tags = self.tags.borrow();
         let Some(tags) = tags.as_ref() else { return Ruling { policy, bad_tags: None } };
@@ -50,13 +50,13 @@ impl Rulebook {
 impl Fleet {
     /// Returns the policy for a drain in this cluster and this group (`None`: in none). Tags of
     /// the group that were not read yet are left out.
-    pub fn policy(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
+    pub(crate) fn policy(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
         self.rulebook.ruling(cluster, group).policy
     }
 
     /// Returns whether the policies of drains are known: no tag may change them, or the tags of
     /// every group were read.
-    pub fn knows_policies(&self) -> bool {
+    pub(crate) fn knows_policies(&self) -> bool {
         self.rulebook.policies.tagged().is_empty() || self.rulebook.tags.borrow().is_some()
     }
 
@@ -65,7 +65,7 @@ impl Fleet {
     ///
     /// A drain whose policy changes loses its facts, as it does if the process restarts with
     /// another configuration: they were collected by the rules of the old policy.
-    pub fn take_tags<'g>(
+    pub(crate) fn take_tags<'g>(
         &self,
         groups: impl Iterator<Item = (&'g String, &'g BTreeMap<String, String>)>,
         selection: &BTreeMap<String, Option<String>>,

@@ -19,7 +19,7 @@ const CHANGED: Duration = Duration::from_secs(120);
 /// Kind of action. Each has its own workers, so that many actions of one kind do not delay the
 /// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Work {
+pub(crate) enum Work {
     /// Set a container instance's state.
     States,
     /// Stop a task, or deregister a container instance.
@@ -31,10 +31,11 @@ pub enum Work {
 }
 
 impl Work {
-    pub const ALL: [Work; 4] = [Work::States, Work::Tasks, Work::Terminations, Work::Completions];
+    pub(crate) const ALL: [Work; 4] =
+        [Work::States, Work::Tasks, Work::Terminations, Work::Completions];
 
     /// Returns the kind of an action.
-    pub const fn of(action: &Action) -> Work {
+    pub(crate) const fn of(action: &Action) -> Work {
         match action {
             Action::SetDraining { .. } | Action::SetActive { .. } => Work::States,
             Action::StopTask { .. } | Action::Deregister { .. } => Work::Tasks,

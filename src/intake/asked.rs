@@ -13,7 +13,7 @@ use ecs_drain_state::{ContainerInstance, Order, Origin, Phase, Record, Then};
 
 /// A requested drain.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     pub instance_id: String,
     /// Origin of the drain.
     pub origin: Origin,
@@ -30,7 +30,7 @@ pub struct Asked {
 
 /// Result of opening a drain.
 #[derive(Clone, Debug)]
-pub enum Opened {
+pub(crate) enum Opened {
     /// A drain begins.
     Begins(Box<Record>),
     /// A drain of this instance is under way already.
@@ -47,7 +47,7 @@ pub enum Opened {
 ///
 /// # Errors
 /// Returns an error if the table did not answer, or refused.
-pub async fn open_asked(
+pub(crate) async fn open_asked(
     config: &Config,
     scope: &ScopeState,
     records: &Records,

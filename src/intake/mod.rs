@@ -24,7 +24,7 @@ use std::time::Duration;
 
 mod asked;
 
-pub use asked::{Asked, Opened, open_asked};
+pub(crate) use asked::{Asked, Opened, open_asked};
 
 /// Drains that are opened at once.
 const AT_ONCE: usize = 32;
@@ -39,7 +39,7 @@ const SEARCH_AGAIN: Duration = Duration::from_secs(300);
 
 /// Memory of logged messages, so that each is logged once.
 #[derive(Default)]
-pub struct Intake {
+pub(crate) struct Intake {
     said: RefCell<BTreeSet<Said>>,
 }
 
@@ -50,7 +50,7 @@ type Said = (&'static str, String, u64);
 impl Intake {
     /// Opens a record for every instance that waits under the ecs-drain hook and has none. A drain
     /// under way without a lifecycle action adopts the wait.
-    pub async fn pass(
+    pub(crate) async fn pass(
         &self,
         config: &Config,
         scope: &ScopeState,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Namespace of every metric.
-pub const NAMESPACE: &str = "ecs-drain";
+pub(crate) const NAMESPACE: &str = "ecs-drain";
 
 /// Every metric: its name, its unit, and its meaning.
 pub const METRICS: [(&str, &str, &str); 23] = [

@@ -24,13 +24,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Clusters of a scope that have a label of their own.
-pub const CLUSTERS: usize = 200;
+pub(crate) const CLUSTERS: usize = 200;
 
 /// Label of all clusters beyond those.
-pub const OTHERS: &str = "(others)";
+pub(crate) const OTHERS: &str = "(others)";
 
 /// Label of drains of instances in no cluster.
-pub const NO_CLUSTER: &str = "(none)";
+pub(crate) const NO_CLUSTER: &str = "(none)";
 
 /// Durations of phases and drains, in seconds, up to the 48 hours after which Auto Scaling ends
 /// every wait. (Source: Auto Scaling API reference, `PutLifecycleHook`.)
@@ -253,7 +253,7 @@ impl Inner {
 }
 
 /// Result of a call that was throttled.
-pub const THROTTLED: &str = "throttled";
+pub(crate) const THROTTLED: &str = "throttled";
 
 /// Result of a call that IAM denied.
 const DENIED: &str = "denied";

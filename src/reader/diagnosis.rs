@@ -33,7 +33,7 @@ const AT_ONCE: usize = 8;
 const KEPT: usize = 4096;
 
 /// One drain without progress.
-pub struct Stuck {
+pub(crate) struct Stuck {
     pub record: Record,
     pub policy: Policy,
     /// Tasks left at the last read; `None` if they were never listed.
@@ -46,7 +46,7 @@ pub struct Stuck {
 
 /// Task that was left.
 #[derive(Clone, Debug)]
-pub struct StuckTask {
+pub(crate) struct StuckTask {
     pub arn: String,
     /// Name of its cluster.
     pub cluster: String,
@@ -56,7 +56,7 @@ pub struct StuckTask {
 
 impl Stuck {
     /// Collects a drain's facts for its diagnosis.
-    pub fn of(
+    pub(crate) fn of(
         record: &Record,
         policy: &Policy,
         facts: &DrainFacts,
@@ -104,7 +104,7 @@ impl Stuck {
 
 /// Cache between diagnoses. Losing it costs only calls.
 #[derive(Default)]
-pub struct DiagnosisCache {
+pub(crate) struct DiagnosisCache {
     definitions: RefCell<BTreeMap<String, TaskDefinitionView>>,
 }
 
@@ -116,7 +116,7 @@ impl DiagnosisCache {
 }
 
 /// Returns the causes for each of these drains by the record's key, the most decisive cause first.
-pub async fn diagnose(
+pub(crate) async fn diagnose(
     session: &Session,
     clock: &Clock,
     cache: &DiagnosisCache,

@@ -40,7 +40,7 @@ const LATE: &str = "no answer within half a minute";
 
 /// Cache of groups between two passes.
 #[derive(Default)]
-pub struct GroupsCache {
+pub(crate) struct GroupsCache {
     /// Hooks by group, with the time of the read.
     hooks: BTreeMap<String, (Mono, Seen<Vec<HookView>>)>,
     /// Members of warm pools by group, with the time of the last request.
@@ -56,7 +56,7 @@ pub struct GroupsCache {
 /// # Errors
 /// Returns an error if the list of groups could not be read completely; no instance counts as read
 /// then. A warm pool that cannot be read affects only its own group.
-pub async fn read_groups(
+pub(crate) async fn read_groups(
     session: &Session,
     clock: &Clock,
     cache: &mut GroupsCache,
@@ -268,7 +268,7 @@ fn unknown_hooks(
 
 /// Reads instances that the groups do not show with `DescribeAutoScalingInstances`. An instance is
 /// absent only if both reads agree. Returns every instance that was found, or the error.
-pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, Member>> {
+pub(crate) async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, Member>> {
     if ids.is_empty() {
         return Seen::Yes(BTreeMap::new());
     }
@@ -295,7 +295,7 @@ pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, 
 
 /// Returns the group's facts of one drain's instance. `asked` is the answer of [`absent`] for
 /// instances that the groups do not show.
-pub fn sight(
+pub(crate) fn sight(
     view: &GroupsView,
     asked: &Seen<BTreeMap<String, Member>>,
     record: &Record,
@@ -363,7 +363,7 @@ fn member_sight(
 
 /// Returns the targets that an instance has through its group's own attachments. (Auto Scaling
 /// deregisters it from them before the wait begins; the drain checks that.)
-pub fn attachments(view: &GroupsView, record: &Record, now: Timestamp) -> Vec<Obligation> {
+pub(crate) fn attachments(view: &GroupsView, record: &Record, now: Timestamp) -> Vec<Obligation> {
     let Some(info) = record.group().and_then(|group| view.groups.get(group)) else {
         return Vec::new();
     };

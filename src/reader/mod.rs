@@ -15,7 +15,7 @@
 //! | `targets` | target groups and classic load balancers |
 //! | `services`, `balancers` | cached services, and attributes of balancers |
 //! | `round` | searches for EC2 instances in all clusters, one cluster after the other |
-//! | [`search`] | container instances of an EC2 instance, in its drain's clusters or in one of the round |
+//! | [`mod@search`] | container instances of an EC2 instance, in its drain's clusters or in one of the round |
 //! | `groups` | Auto Scaling groups, for all drains at once |
 //! | `diagnosis` | causes for drains that do not move |
 //! | `plan` | everything that decides whether drains would end by themselves |
@@ -26,7 +26,7 @@ mod diagnosis;
 mod groups;
 mod lists;
 mod plan;
-pub mod rollout;
+pub(crate) mod rollout;
 mod round;
 mod search;
 mod services;
@@ -36,8 +36,8 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-pub use diagnosis::{DiagnosisCache, Stuck, StuckTask, diagnose};
-pub use groups::{GroupsCache, absent, attachments, read_groups, sight};
+pub(crate) use diagnosis::{DiagnosisCache, Stuck, diagnose};
+pub(crate) use groups::{GroupsCache, absent, attachments, read_groups, sight};
 pub use plan::{Candidate, survey};
 pub use search::search;
 
@@ -62,7 +62,7 @@ const IDLE: Duration = Duration::from_millis(50);
 
 /// Caches of one account and region. Losing them costs only calls.
 #[derive(Default)]
-pub struct Caches {
+pub(crate) struct Caches {
     services: ServiceCache,
     balancers: BalancerCache,
     owners: targets::Owners,
@@ -76,7 +76,7 @@ pub struct Caches {
 
 impl Caches {
     /// Drops entries that have not been used for long.
-    pub fn prune(&self, now: Mono) {
+    pub(crate) fn prune(&self, now: Mono) {
         self.services.prune(now);
         self.balancers.prune(now);
         self.owners.prune(now);
@@ -84,7 +84,7 @@ impl Caches {
 }
 
 /// State that the workers of one account and region share.
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     pub session: &'a Session,
     pub clock: &'a Clock,
     /// Clusters that the configuration names.
@@ -98,7 +98,7 @@ pub struct Reader<'a> {
 
 impl Reader<'_> {
     /// Runs the workers; never returns.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let sweeps: [LocalBoxFuture<'_, ()>; 6] = [
             Box::pin(status::sweep(self)),
             Box::pin(tasks::sweep(self)),

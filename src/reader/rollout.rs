@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 ///
 /// # Errors
 /// Returns an error if a call fails.
-pub async fn container_instances(
+pub(crate) async fn container_instances(
     session: &Session,
     clock: &Clock,
     cluster: &str,
@@ -29,7 +29,7 @@ pub async fn container_instances(
 ///
 /// # Errors
 /// Returns an error if a call fails, or if ECS could not describe one of them.
-pub async fn services(
+pub(crate) async fn services(
     session: &Session,
     clock: &Clock,
     cluster: &str,
@@ -49,7 +49,7 @@ pub async fn services(
 ///
 /// # Errors
 /// Returns an error if a call fails.
-pub async fn missing_daemons(
+pub(crate) async fn missing_daemons(
     session: &Session,
     cluster: &str,
     arn: &str,

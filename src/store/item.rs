@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 const SHOWN: usize = 300;
 
 /// Attributes of an item as this program writes them, in order.
-pub type Attributes = BTreeMap<String, AttributeValue>;
+pub(crate) type Attributes = BTreeMap<String, AttributeValue>;
 
 /// Optional attributes of a record. A save removes those that the record does not have.
 pub(super) const OPTIONAL: [&str; 25] = [

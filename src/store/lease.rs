@@ -33,14 +33,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time for which a lease lasts without a renewal.
-pub const DURATION: Duration = Duration::from_secs(10);
+pub(crate) const DURATION: Duration = Duration::from_secs(10);
 
 /// Interval at which the holder renews, and the others read.
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 
 /// Time before the end of its lease at which a holder stops acting. It allows for clocks that run
 /// at different speeds, and for a call under way.
-pub const MARGIN: Duration = Duration::from_secs(2);
+pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// Prefix of a lease's key. No record's key has it: those begin with 12 digits.
 pub(super) const KEY_PREFIX: &str = "lease/";
@@ -82,7 +82,7 @@ fn process_name() -> String {
 
 impl Lease {
     /// Creates this process's access to the lease of the store's controller. Makes no call.
-    pub fn new(store: &Store) -> Lease {
+    pub(crate) fn new(store: &Store) -> Lease {
         Lease::named(store, &process_name())
     }
 

@@ -39,7 +39,7 @@ mod records;
 pub mod requests;
 pub mod rollouts;
 pub mod schema;
-pub mod status;
+pub(crate) mod status;
 
 pub use error::StoreError;
 pub use lease::{Lease, LeaseView};
@@ -48,7 +48,7 @@ pub use records::{OpenWork, Saved, UnfinishedKey};
 pub use requests::{Answer, Leader, ReadRequest};
 pub use rollouts::ReadRollout;
 pub use schema::TableOptions;
-pub use status::Status;
+pub(crate) use status::Status;
 
 use crate::metrics::Metrics;
 use aws_config::SdkConfig;
@@ -121,7 +121,12 @@ impl Store {
     }
 
     /// Creates a store whose calls are counted.
-    pub fn counted(sdk: &SdkConfig, table: &str, controller: &str, metrics: &Metrics) -> Store {
+    pub(crate) fn counted(
+        sdk: &SdkConfig,
+        table: &str,
+        controller: &str,
+        metrics: &Metrics,
+    ) -> Store {
         let client = |partition, attempts, attempt, operation| {
             client(sdk, metrics, partition, attempts, attempt, operation)
         };
@@ -209,7 +214,7 @@ pub struct Ids(Arc<Mutex<fastrand::Rng>>);
 impl Ids {
     /// Creates a source that is seeded from the thread's generator: repeatable after
     /// `fastrand::seed`, unpredictable otherwise.
-    pub fn random() -> Ids {
+    pub(crate) fn random() -> Ids {
         Ids(Arc::new(Mutex::new(fastrand::Rng::new())))
     }
 
@@ -220,7 +225,7 @@ impl Ids {
     }
 
     /// Returns the next id.
-    pub fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         // A generator that a panicking thread left is still usable.
         let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         format!("{:016x}", rng.u64(..))

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) const KEY_PREFIX: &str = "pause/";
 
 /// Word that stands for everything.
-pub const EVERYTHING: &str = "*";
+pub(crate) const EVERYTHING: &str = "*";
 
 /// Pauses of one controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn names(place: &str, account: &str, region: &str, clusters: &[&str]) -> bool {
 }
 
 /// Checks that a word is a place that can be paused.
-pub fn is_place(word: &str) -> bool {
+pub(crate) fn is_place(word: &str) -> bool {
     let parts: Vec<&str> = word.split('/').collect();
     let name = |word: &str| !(word.is_empty() || word.contains(['*', '?']));
     match parts.as_slice() {

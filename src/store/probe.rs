@@ -18,7 +18,7 @@ const EXISTS: &str = "attribute_exists(#key)";
 impl Store {
     /// Makes each kind of call that a controller makes on a table of the right shape, by IAM
     /// action.
-    pub async fn probe(&self) -> Vec<(&'static str, Result<(), StoreError>)> {
+    pub(crate) async fn probe(&self) -> Vec<(&'static str, Result<(), StoreError>)> {
         let key = || AttributeValue::S(NOBODY.to_owned());
         let put = self.records.put_item().table_name(self.table()).item(KEY, key());
         let put = put.condition_expression(EXISTS).expression_attribute_names("#key", KEY);

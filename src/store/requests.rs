@@ -250,7 +250,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if a call fails.
-    pub async fn answers_of(
+    pub(crate) async fn answers_of(
         &self,
         keys: &[String],
     ) -> Result<BTreeMap<String, Answer>, StoreError> {

@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 pub(super) const KEY_PREFIX: &str = "status/";
 
 /// Time for which it counts after it was written.
-pub const COUNTS: SignedDuration = SignedDuration::from_mins(3);
+pub(crate) const COUNTS: SignedDuration = SignedDuration::from_mins(3);
 
 /// Time for which it is kept in the table.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// Failing reads of a controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Time at which it was written.
     pub at: Timestamp,
     /// The failing reads.
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if the call fails.
-    pub async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
+    pub(crate) async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
         let mut item = item::attributes(status).map_err(|why| self.place.other(&PUT_ITEM, why))?;
         let expires = status.at.saturating_add(KEPT).unwrap_or(status.at).as_second();
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires.to_string()));

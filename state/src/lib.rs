@@ -26,6 +26,7 @@
 //! | [`time`] | two clocks, as two types |
 
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(unreachable_pub))]
 
 pub mod budget;
 pub mod decide;

@@ -16,7 +16,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if the heartbeat was refused, or it is unknown whether it was applied.
-    pub async fn beat(
+    pub(crate) async fn beat(
         &self,
         permit: Permit,
         group: &str,
@@ -47,7 +47,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if the completion was refused, or it is unknown whether it was applied.
-    pub async fn complete_action(
+    pub(crate) async fn complete_action(
         &self,
         permit: Permit,
         group: &str,
@@ -78,7 +78,7 @@ impl AutoScaling {
     ///
     /// # Errors
     /// Returns an error if it was refused, or it is unknown whether it was applied.
-    pub async fn terminate_one(
+    pub(crate) async fn terminate_one(
         &self,
         permit: Permit,
         group: &str,
@@ -105,7 +105,7 @@ impl AutoScaling {
     /// Returns an error if the call was refused, or it is unknown whether it was applied. A value
     /// outside of the group's minimum and maximum is refused ([`ErrorClass::Invalid`]). Scaling
     /// activities in progress are no refusal: the same call can succeed later.
-    pub async fn set_desired(&self, group: &str, desired: u32) -> Result<(), AwsError> {
+    pub(crate) async fn set_desired(&self, group: &str, desired: u32) -> Result<(), AwsError> {
         let on = of_group(group);
         let Ok(capacity) = i32::try_from(desired) else {
             let reason = "the desired capacity is too large for Auto Scaling";

@@ -17,7 +17,7 @@ const LONGEST_WAIT: u32 = 172_800;
 
 /// A group. (Source: Auto Scaling API reference, AutoScalingGroup.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupView {
+pub(crate) struct GroupView {
     pub name: String,
     pub tags: BTreeMap<String, String>,
     /// Its instances, without those of its warm pool; empty if they were not requested.
@@ -47,7 +47,7 @@ pub struct GroupView {
 
 /// An instance of a group or of its warm pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberView {
+pub(crate) struct MemberView {
     /// Id of the EC2 instance.
     pub instance_id: String,
     /// Auto Scaling's lifecycle state.
@@ -63,7 +63,7 @@ pub struct MemberView {
 
 /// A launch template. (Source: Auto Scaling API reference, LaunchTemplateSpecification.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaunchTemplate {
+pub(crate) struct LaunchTemplate {
     /// Its id; its name if the answer has no id.
     pub id: String,
     /// Version: digits, `$Latest` or `$Default`.
@@ -72,7 +72,7 @@ pub struct LaunchTemplate {
 
 /// A lifecycle hook. (Source: Auto Scaling API reference, LifecycleHook.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HookView {
+pub(crate) struct HookView {
     pub name: String,
     /// True for a termination hook, false for a launch hook.
     pub terminating: bool,

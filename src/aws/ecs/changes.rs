@@ -30,7 +30,7 @@ pub enum State {
 }
 
 /// Result for each container instance, by ARN.
-pub type Answers = Vec<(String, Result<(), AwsError>)>;
+pub(crate) type Answers = Vec<(String, Result<(), AwsError>)>;
 
 impl Ecs {
     /// Sets container instances of one cluster to a state, ten a call. If ECS refuses a batch
@@ -99,7 +99,12 @@ impl Ecs {
     /// # Errors
     /// Returns an error if the call failed. A task that is stopped, or that ECS does not know, is a
     /// success.
-    pub async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Result<(), AwsError> {
+    pub(crate) async fn stop_task(
+        &self,
+        cluster: &str,
+        task: &str,
+        reason: &str,
+    ) -> Result<(), AwsError> {
         let reason: String = reason.chars().take(REASON).collect();
         let request = self.client.stop_task().cluster(cluster).task(task).reason(reason);
         let answer = self.caller.make(&STOP_TASK, &format!("task {task}"), request.send()).await;
@@ -134,7 +139,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if the batch was refused as a whole, or it is unknown whether it was
     /// applied. If [`AwsError::blames_a_member`], smaller batches may succeed.
-    pub async fn set_state_of(
+    pub(crate) async fn set_state_of(
         &self,
         permit: Permit,
         cluster: &str,
@@ -156,7 +161,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if it is unknown whether the call was applied, or it was refused. A task
     /// that is stopped, or that ECS does not know, is a success.
-    pub async fn stop(
+    pub(crate) async fn stop(
         &self,
         permit: Permit,
         cluster: &str,
@@ -177,7 +182,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if it is unknown whether the call was applied, or it was refused. A
     /// container instance that is inactive, or that ECS does not know, is a success.
-    pub async fn deregister_one(
+    pub(crate) async fn deregister_one(
         &self,
         permit: Permit,
         cluster: &str,

@@ -5,7 +5,7 @@
 mod rollout;
 mod views;
 
-pub use views::{CapacityView, ServiceStateView, TaskDefinitionView};
+pub(crate) use views::{CapacityView, ServiceStateView, TaskDefinitionView};
 
 use super::{Ecs, PAGE, failures, of_cluster, unless_absent};
 use crate::aws::batch::Described;
@@ -37,7 +37,10 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if the cluster could not be read.
-    pub async fn registered_container_instances(&self, cluster: &str) -> Result<u32, AwsError> {
+    pub(crate) async fn registered_container_instances(
+        &self,
+        cluster: &str,
+    ) -> Result<u32, AwsError> {
         let on = of_cluster(cluster);
         let request = self.client.describe_clusters().clusters(cluster);
         let answer = self.caller.make(&DESCRIBE_CLUSTERS, &on, request.send()).await;
@@ -61,7 +64,11 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if it could not be read.
-    pub async fn running_tasks(&self, permit: Permit, cluster: &str) -> Result<usize, AwsError> {
+    pub(crate) async fn running_tasks(
+        &self,
+        permit: Permit,
+        cluster: &str,
+    ) -> Result<usize, AwsError> {
         let on = of_cluster(cluster);
         let request = self.client.describe_clusters().clusters(cluster);
         let answer = self.caller.send(permit, &DESCRIBE_CLUSTERS, &on, request.send()).await?;
@@ -109,7 +116,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn capacity(
+    pub(crate) async fn capacity(
         &self,
         cluster: &str,
         arns: &[String],
@@ -123,7 +130,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn service_states(
+    pub(crate) async fn service_states(
         &self,
         cluster: &str,
         names: &[String],
@@ -136,7 +143,7 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if a batch could not be read.
-    pub async fn service_deployments(
+    pub(crate) async fn service_deployments(
         &self,
         arns: &[String],
     ) -> Result<Described<DeploymentFacts>, AwsError> {
@@ -161,7 +168,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a page could not be read. A cluster, or a service, that does not exist
     /// is an empty list.
-    pub async fn list_tasks_of_service(
+    pub(crate) async fn list_tasks_of_service(
         &self,
         cluster: &str,
         service: &str,
@@ -188,7 +195,7 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if it could not be read. ECS returns ClientException if it does not exist.
-    pub async fn task_definition(&self, arn: &str) -> Result<TaskDefinitionView, AwsError> {
+    pub(crate) async fn task_definition(&self, arn: &str) -> Result<TaskDefinitionView, AwsError> {
         let on = format!("task definition {arn}");
         let request = self.client.describe_task_definition().task_definition(arn);
         let answer = self.caller.make(&DESCRIBE_TASK_DEFINITION, &on, request.send()).await?;
@@ -208,7 +215,7 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if a batch could not be read.
-    pub async fn task_protection(
+    pub(crate) async fn task_protection(
         &self,
         cluster: &str,
         tasks: &[String],

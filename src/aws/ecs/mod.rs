@@ -10,7 +10,7 @@ mod reads;
 mod views;
 
 pub use changes::State;
-pub use diagnosis::{CapacityView, ServiceStateView, TaskDefinitionView};
+pub(crate) use diagnosis::{CapacityView, ServiceStateView, TaskDefinitionView};
 pub use views::{ContainerInstanceView, RevisionView, ServiceView, TaskView};
 
 use super::batch::Described;
@@ -64,7 +64,7 @@ impl Ecs {
     }
 
     /// Returns the same clients, with calls that wait behind everything that a drain needs.
-    pub fn at_leisure(&self) -> Ecs {
+    pub(crate) fn at_leisure(&self) -> Ecs {
         Ecs {
             client: self.client.clone(),
             caller: Caller { patience: LEISURE, ..self.caller.clone() },
@@ -117,7 +117,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn describe_container_instances(
+    pub(crate) async fn describe_container_instances(
         &self,
         cluster: &str,
         arns: &[String],
@@ -132,7 +132,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a page could not be read. A cluster that does not exist is an empty
     /// list.
-    pub async fn list_tasks(
+    pub(crate) async fn list_tasks(
         &self,
         cluster: &str,
         container_instance: Option<&str>,
@@ -148,7 +148,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn describe_tasks(
+    pub(crate) async fn describe_tasks(
         &self,
         cluster: &str,
         arns: &[String],
@@ -166,7 +166,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn describe_services(
+    pub(crate) async fn describe_services(
         &self,
         cluster: &str,
         names: &[String],

@@ -28,7 +28,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a page could not be read: a part of the list is never taken for the
     /// whole.
-    pub async fn clusters(&self, mut permit: Permit) -> Result<Vec<String>, AwsError> {
+    pub(crate) async fn clusters(&self, mut permit: Permit) -> Result<Vec<String>, AwsError> {
         let on = format!("region {}", self.caller.region);
         let mut names = Vec::new();
         let mut token = None;
@@ -53,7 +53,7 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if the batch could not be read.
-    pub async fn cluster_sizes(
+    pub(crate) async fn cluster_sizes(
         &self,
         permit: Permit,
         names: &[String],
@@ -94,7 +94,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a page could not be read. A cluster that does not exist is an empty
     /// list.
-    pub async fn registered(
+    pub(crate) async fn registered(
         &self,
         mut permit: Permit,
         cluster: &str,
@@ -126,7 +126,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if the batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn container_instances(
+    pub(crate) async fn container_instances(
         &self,
         permit: Permit,
         cluster: &str,
@@ -142,7 +142,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a page could not be read. A cluster that does not exist is an empty
     /// list.
-    pub async fn tasks_of(
+    pub(crate) async fn tasks_of(
         &self,
         mut permit: Permit,
         cluster: &str,
@@ -182,7 +182,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if the batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn tasks(
+    pub(crate) async fn tasks(
         &self,
         permit: Permit,
         cluster: &str,
@@ -206,7 +206,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if a page could not be read: a part of the list is never taken for the
     /// whole. A cluster that does not exist is an empty list.
-    pub async fn list_services(&self, cluster: &str) -> Result<Vec<String>, AwsError> {
+    pub(crate) async fn list_services(&self, cluster: &str) -> Result<Vec<String>, AwsError> {
         let on = of_cluster(cluster);
         let mut names = Vec::new();
         let mut token = None;
@@ -232,7 +232,7 @@ impl Ecs {
     /// # Errors
     /// Returns an error if the batch could not be read. In a cluster that does not exist all are
     /// missing.
-    pub async fn services(
+    pub(crate) async fn services(
         &self,
         permit: Permit,
         cluster: &str,
@@ -293,7 +293,7 @@ impl Ecs {
     ///
     /// # Errors
     /// Returns an error if the batch could not be read.
-    pub async fn revisions(
+    pub(crate) async fn revisions(
         &self,
         permit: Permit,
         arns: &[String],

@@ -27,7 +27,7 @@ what it would be without the rollout. An ended rollout cannot be resumed; start 
 /// Arguments of `pause` and `resume`.
 #[derive(Debug, Args)]
 #[command(after_help = NAME)]
-pub struct NameArgs {
+pub(crate) struct NameArgs {
     /// Name of the rollout, or ACCOUNT/REGION/NAME
     #[arg(value_name = "NAME")]
     pub name: String,
@@ -41,7 +41,7 @@ pub struct NameArgs {
 /// Arguments of `abort` and `undo`.
 #[derive(Debug, Args)]
 #[command(after_help = END)]
-pub struct EndArgs {
+pub(crate) struct EndArgs {
     /// Name of the rollout, or ACCOUNT/REGION/NAME
     #[arg(value_name = "NAME")]
     pub name: String,

@@ -30,7 +30,7 @@ const INDENT: &str = "    ";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct GetArgs {
+pub(crate) struct GetArgs {
     /// Only rollouts of this name; NAME, or ACCOUNT/REGION/NAME
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
@@ -43,7 +43,7 @@ pub struct GetArgs {
 
 /// Format of the rollouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// One line for each rollout
     Table,
     /// The rollouts as a JSON array

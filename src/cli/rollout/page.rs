@@ -25,7 +25,7 @@ const LISTED: usize = 10;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DescribeArgs {
+pub(crate) struct DescribeArgs {
     /// Name of the rollout, or ACCOUNT/REGION/NAME
     #[arg(value_name = "NAME")]
     pub name: String,

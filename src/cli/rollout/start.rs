@@ -59,7 +59,7 @@ type Groups = BTreeMap<String, (String, BTreeSet<String>)>;
         .required(true)
         .args(["instances", "all", "ami", "older_than", "agent_not", "old_template"]),
 )]
-pub struct StartArgs {
+pub(crate) struct StartArgs {
     /// Name of the rollout, unique in its account and region
     #[arg(value_name = "NAME", value_parser = name)]
     pub name: String,

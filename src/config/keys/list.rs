@@ -5,7 +5,7 @@ use super::{Key, Kind, POLICY};
 
 /// Every key, in the order of a file. A policy's keys may be in `[policy]` and in each
 /// `[[override]]`.
-pub const KEYS: &[Key] = &[
+pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "",
         name: "controller",

@@ -62,7 +62,7 @@ impl Service {
 impl Memory {
     /// Notes the record that was read. One that another process wrote, or a request, makes earlier
     /// reads count no more.
-    pub fn recognize(&mut self, rollout: &Rollout, now: Mono) {
+    pub(crate) fn recognize(&mut self, rollout: &Rollout, now: Mono) {
         let seen = (rollout.generation, rollout.version);
         if self.seen != Some(seen) {
             if self.seen.is_some_and(|(generation, _)| generation != rollout.generation) {
@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// Notes that the record was saved: the answers are in it.
-    pub fn saved(&mut self, rollout: &Rollout, now: Mono) {
+    pub(crate) fn saved(&mut self, rollout: &Rollout, now: Mono) {
         self.seen = Some((rollout.generation, rollout.version));
         self.changed = now;
         self.answers.clear();

@@ -46,6 +46,7 @@
 //! - The simulator knows nothing of the program under test.
 
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(unreachable_pub))]
 
 pub mod autoscaling;
 pub mod checker;

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 /// A container instance that may take tasks. (Source: ECS API reference, ContainerInstance.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CapacityView {
+pub(crate) struct CapacityView {
     pub status: ContainerInstanceStatus,
     /// Its capacity.
     pub facts: InstanceFacts,
@@ -62,7 +62,7 @@ fn ports(resource: &Resource, of: fn(u16) -> Port) -> impl Iterator<Item = Port>
 
 /// State of a service. (Source: ECS API reference, Service.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceStateView {
+pub(crate) struct ServiceStateView {
     pub name: String,
     /// True if its scheduling strategy is `DAEMON`.
     pub daemon: bool,
@@ -141,7 +141,7 @@ fn event(from: &aws_sdk_ecs::types::ServiceEvent) -> Option<EventFacts> {
 
 /// Needs of a task definition. (Source: ECS API reference, TaskDefinition.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskDefinitionView {
+pub(crate) struct TaskDefinitionView {
     /// Needs of one of its tasks.
     pub need: Need,
     /// Longest `stopTimeout` of its containers, in seconds, if any is set.
