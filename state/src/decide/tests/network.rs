@@ -2,12 +2,12 @@
 //! deregistered; and targets that come back.
 
 use super::fixture::check;
+use expect_test::expect;
 
 /// Two minutes from when it was first seen to leave.
 #[test]
 fn two_minutes_from_the_first_sight() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                          => Waiting saved search≥1m6s 30s TasksLeft(1)
         30s  targets=net-web:draining                                          => Waiting saved search≥1m6s 30s TasksLeft(1)
@@ -16,15 +16,13 @@ fn two_minutes_from_the_first_sight() {
         149s                                                                   => Verifying 1s NetworkSettling(1s)
         151s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A new process has not seen it leave; the record has the time that earlier ones have watched.
 #[test]
 fn a_restart_does_not_begin_it_again() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
         40s                                                   => Verifying saved search≥1m6s 30s TargetsLeft(1)
@@ -35,43 +33,37 @@ fn a_restart_does_not_begin_it_again() {
         212s                                                  => Verifying 10s SecondLook(10s)
         223s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
-        ",
-    );
+    "#]]);
 }
 
 /// Unwatched time does not count, whatever the wall clock shows.
 #[test]
 fn what_nobody_watched_does_not_count() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
         600s targets=none restart                             => Verifying saved search≥11m1s 30s NetworkSettling(1m55s)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A jump of the wall clock makes the time neither shorter nor longer, in this process or the next.
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
         40s  clock=+1h                                        => Verifying saved search≥1m6s 30s TargetsLeft(1)
         70s  targets=none restart                             => Verifying search≥2m11s 30s NetworkSettling(1m20s)
         100s clock=-1h                                        => Verifying saved search≥2m11s 30s NetworkSettling(50s)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The policy can switch the time off.
 #[test]
 fn none_by_policy() {
-    check(
-        "
+    check(expect![[r#"
         policy network-settle=0s
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
@@ -80,15 +72,13 @@ fn none_by_policy() {
         121s                                                  => Verifying 5s SecondLook(5s)
         127s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target that comes back sends the drain from Verifying to Waiting: once, not at every read.
 #[test]
 fn a_target_that_comes_back() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE found=web/60 targets=web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                 => Verifying saved search≥1m6s 30s TargetsLeft(1)
         10s  targets=web:healthy                      => Waiting saved search≥1m6s 30s TargetsLeft(1)
@@ -97,16 +87,14 @@ fn a_target_that_comes_back() {
         25s  targets=web:draining                     => Verifying search≥1m6s 30s TargetsLeft(1)
         30s  targets=web:healthy                      => Waiting saved search≥1m6s 30s TargetsLeft(1)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target that was never seen registered may have been registered until its task had stopped,
 /// whatever was read before: a read that lags shows the time before the registration.
 #[test]
 fn a_target_that_was_never_seen_leaves_when_its_task_has_stopped() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE tasks=web:RUNNING found=net-web/20 targets=none => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                               => Waiting saved search≥1m6s 30s TasksLeft(1)
         300s                                                        => Waiting saved 30s TasksLeft(1)
@@ -116,6 +104,5 @@ fn a_target_that_was_never_seen_leaves_when_its_task_has_stopped() {
         440s                                                        => Verifying saved 10s NetworkSettling(10s)
         460s                                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
-        ",
-    );
+    "#]]);
 }

@@ -1,13 +1,13 @@
 //! Verifying: the proof that everything is gone.
 
 use super::fixture::check;
+use expect_test::expect;
 
 /// Both lists begin at least 60 s after ECS confirmed that no new task can start, and the targets
 /// are read at least 10 s apart.
 #[test]
 fn two_looks() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING => Verifying saved search≥1m6s 30s Settling(1m)
         # A second before the settling is over is no look.
@@ -17,30 +17,26 @@ fn two_looks() {
         125s          => Verifying 1s SecondLook(1s)
         127s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A failed read in between breaks the proof: both reads are made again.
 #[test]
 fn a_failed_look_breaks_the_proof() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
         70s  targets=none                               => Verifying 30s SecondLook(1m)
         120s                                            => Verifying 10s SecondLook(10s)
         125s targets=?                                  => Verifying 5s SecondLook(5s)
         131s targets=none                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target that comes back (a read that lagged) is waited for, and both reads are made again.
 #[test]
 fn a_target_comes_back() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
         70s  targets=none                               => Verifying 30s SecondLook(1m)
         120s                                            => Verifying 10s SecondLook(10s)
@@ -50,15 +46,13 @@ fn a_target_comes_back() {
         186s                                            => Verifying 9s SecondLook(9s)
         196s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A task that comes back is waited for, and both reads are made again.
 #[test]
 fn a_task_comes_back() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
         61s                    => Verifying 30s SecondLook(1m)
         111s                   => Verifying 10s SecondLook(10s)
@@ -68,15 +62,13 @@ fn a_task_comes_back() {
         177s                   => Verifying 30s SecondLook(1m)
         238s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// An operator undid the DRAINING: it is drained again, and the settling begins anew.
 #[test]
 fn active_again() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
         61s           => Verifying 30s SecondLook(1m)
         111s          => Verifying 10s SecondLook(10s)
@@ -88,16 +80,14 @@ fn active_again() {
         233s          => Verifying 10s SecondLook(10s)
         244s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
-        ",
-    );
+    "#]]);
 }
 
 /// An agent that lost its state registers the instance a second time. The search finds it, and it
 /// is drained too, with its own settling.
 #[test]
 fn a_second_registration_that_is_active() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING                            => Verifying saved search≥1m1s 30s Settling(1m)
         61s  DRAINING,ACTIVE                     => Verifying saved 30s Unknown(new)
         111s                                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
@@ -110,16 +100,14 @@ fn a_second_registration_that_is_active() {
         237s                                     => Verifying 10s SecondLook(10s)
         248s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A second container instance that is DRAINING already was not seen to take no tasks before this
 /// moment: the settling and both reads begin anew.
 #[test]
 fn a_second_registration_that_drains_already() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
         61s  DRAINING,DRAINING => Verifying saved 30s Unknown(new)
         111s                   => Verifying search≥2m52s 30s Settling(1m)
@@ -131,15 +119,13 @@ fn a_second_registration_that_drains_already() {
         237s                   => Verifying 5s SecondLook(5s)
         243s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The search must have begun after no new task could start; while it fails nothing is completed.
 #[test]
 fn no_completion_without_the_search() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING search=fails => Verifying saved search≥1m1s 30s Settling(1m)
         61s                        => Verifying search≥1m1s 30s SecondLook(1m)
         111s                       => Verifying search≥1m1s 10s SecondLook(10s)
@@ -147,16 +133,14 @@ fn no_completion_without_the_search() {
         10m                        => Verifying saved search≥1m1s 30s LookingForRegistrations
         11m  search=works          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target that is only found now (its service's last task stopped recently) is read before
 /// completion.
 #[test]
 fn an_obligation_found_late() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING                            => Verifying saved search≥1m1s 30s Settling(1m)
         61s                                      => Verifying 30s SecondLook(1m)
         111s                                     => Verifying 10s SecondLook(10s)
@@ -167,16 +151,14 @@ fn an_obligation_found_late() {
         177s                                     => Verifying 9s SecondLook(9s)
         187s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// The same, if it is gone by the time it is found: both reads begin with the first one of this
 /// target.
 #[test]
 fn an_obligation_found_late_and_gone() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING      => Verifying saved search≥1m1s 30s Settling(1m)
         61s                => Verifying 30s SecondLook(1m)
         111s               => Verifying 10s SecondLook(10s)
@@ -186,15 +168,13 @@ fn an_obligation_found_late_and_gone() {
         183s               => Verifying 9s SecondLook(9s)
         193s               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// After a restart the reads are made again from the beginning: it costs time, never proof.
 #[test]
 fn a_restart_costs_looking_again() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
         61s           => Verifying 30s SecondLook(1m)
         111s          => Verifying 10s SecondLook(10s)
@@ -206,15 +186,13 @@ fn a_restart_costs_looking_again() {
         227s          => Verifying 10s SecondLook(10s)
         238s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A jump of the wall clock cannot shorten the settling.
 #[test]
 fn a_clock_that_jumps() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING  => Verifying saved search≥1m1s 30s Settling(1m)
         5s   clock=+2h => Verifying search≥1m1s 30s Settling(55s)
         10s  clock=-2h => Verifying search≥1m1s 30s Settling(50s)
@@ -222,8 +200,7 @@ fn a_clock_that_jumps() {
         111s           => Verifying 10s SecondLook(10s)
         122s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A target that is not being deregistered can belong to a second container instance that the
@@ -231,8 +208,7 @@ fn a_clock_that_jumps() {
 /// coming: so it is searched for.
 #[test]
 fn a_target_in_service_makes_it_look_for_another_registration() {
-    check(
-        "
+    check(expect![[r#"
         0s   ACTIVE found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                => Verifying saved search≥6s 30s TargetsLeft(1)
         10s  DRAINING,ACTIVE                         => Verifying saved search≥1m6s 30s Unknown(new)
@@ -242,8 +218,7 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
         140s                                         => Verifying 10s SecondLook(10s)
         151s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
-        ",
-    );
+    "#]]);
 }
 
 /// While a task passes from one list to the other, two lists that lag can both miss it. So the last
@@ -251,29 +226,25 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
 /// cost nothing more.
 #[test]
 fn the_last_look_is_a_minute_after_the_first_late_listing() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         61s                             => Waiting 30s TasksLeft(1)
         80s  tasks=none                 => Verifying saved 30s SecondLook(41s)
         121s                            => Verifying 30s SecondLook(0s)
         122s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A list that fails later does not undo that: the tasks of the first one are described by name.
 #[test]
 fn a_failed_listing_does_not_begin_that_minute_anew() {
-    check(
-        "
+    check(expect![[r#"
         0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         61s                             => Waiting 30s TasksLeft(1)
         100s tasks=?                    => Waiting 30s TasksLeft(1)
         125s tasks=none                 => Verifying saved 30s SecondLook(0s)
         135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
-        ",
-    );
+    "#]]);
 }

@@ -13,6 +13,7 @@ use crate::record::{Obligation, Target, WaitKind, later};
 use crate::sight::TargetSight;
 use crate::time::{Mono, Now, Read};
 use crate::why::Span;
+use expect_test::expect;
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -125,8 +126,7 @@ fn a_registration_of_a_service_too_is_not_the_groups_alone() {
 /// The watched time of a target is written every half minute, and not at each read.
 #[test]
 fn what_is_watched_is_written_now_and_then() {
-    check(
-        "
+    check(expect![[r#"
         0s  ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s  DRAINING                                                           => Waiting saved search≥1m6s 30s TasksLeft(1)
         10s                                                                    => Waiting search≥1m6s 30s TasksLeft(1)
@@ -134,8 +134,7 @@ fn what_is_watched_is_written_now_and_then() {
         36s                                                                    => Waiting saved search≥1m6s 30s TasksLeft(1)
         41s                                                                    => Waiting search≥1m6s 30s TasksLeft(1)
         4 writes
-        ",
-    );
+    "#]]);
 }
 
 /// A drain that has ended meanwhile, or has left Completing, is not changed.
