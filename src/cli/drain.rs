@@ -6,6 +6,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::follow::follow;
 use crate::cli::select::{Chosen, ClusterArgs, Selection, Wanted, select};
 use crate::cli::{Failure, Global};
+use crate::config::Policies;
 use crate::quote::plain;
 use crate::store::Read;
 use clap::{ArgGroup, Args, ValueEnum};
@@ -35,6 +36,12 @@ asks; scripts pass --yes. Only clusters of the configuration's scopes can be nam
   --then keep        when drained, it stays, in DRAINING
 
 Undo: `ecs-drain cancel`. Stop everything: `ecs-drain pause --everything`.";
+
+/// Meaning of the column AT ONCE.
+const AT_ONCE: &str = "\
+AT ONCE is the max_concurrent of the cluster. A policy or a tag may give a group another; budgets
+may hold more back.
+";
 
 /// Number of AMIs that a message names.
 const AMIS: usize = 5;
@@ -128,7 +135,8 @@ pub(crate) async fn run(
     if plan.subjects.is_empty() {
         return Err(Failure::failed(nothing(&plan, &selection)));
     }
-    confirm(&question(&plan, &selection, then), args.yes, out)?;
+    let asked = Asked { wanted: &wanted, selection: &selection, policies: &config.policies, then };
+    confirm(&asked.question(&plan), args.yes, out)?;
     let keys: Vec<String> = plan.subjects.iter().map(Subject::key).collect();
     let asked: Vec<(Subject, What)> =
         plan.subjects.into_iter().map(|one| (one, What::Drain { then })).collect();
@@ -219,34 +227,55 @@ fn subject(one: &Chosen, record: Option<&Record>) -> Subject {
     }
 }
 
-/// Returns the question before a request, with the instances counted by cluster.
-fn question(plan: &Plan, selection: &Selection, then: Then) -> String {
-    let after = match then {
-        Then::Terminate => "then its Auto Scaling group terminates and replaces each",
-        Then::TerminateAndShrink => {
-            "then its Auto Scaling group terminates each and lowers its desired capacity by one"
+/// A request that was not confirmed yet.
+struct Asked<'a> {
+    wanted: &'a Wanted,
+    selection: &'a Selection,
+    policies: &'a Policies,
+    then: Then,
+}
+
+impl Asked<'_> {
+    /// Returns the question before the request, with the instances counted by cluster.
+    fn question(&self, plan: &Plan) -> String {
+        let after = match self.then {
+            Then::Terminate => "then its Auto Scaling group terminates and replaces each",
+            Then::TerminateAndShrink => {
+                "then its Auto Scaling group terminates each and lowers its desired capacity by one"
+            }
+            Then::Keep | Then::Leave => "then each stays, in DRAINING",
+        };
+        let of = self.wanted.pick().map_or_else(String::new, |pick| format!(" {pick}"));
+        let count = match plan.subjects.len() {
+            1 => format!("1 instance{of} will be drained"),
+            n => format!("{n} instances{of} will be drained"),
+        };
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(["CLUSTER", "INSTANCES", "AT ONCE", "ACCOUNT", "REGION"]);
+        for ((account, region, cluster), n) in &plan.counts {
+            let size =
+                self.selection.sizes.get(&(account.clone(), region.clone(), cluster.clone()));
+            let of = size.map_or_else(String::new, |size| format!(" of {size}"));
+            // Its ACTIVE container instances, and never fewer than are named here.
+            let all = u32::try_from(*n.max(size.unwrap_or(n))).unwrap_or(u32::MAX);
+            let at_once = self.policies.for_drain(Some(cluster), None).max_concurrent.of(all);
+            table.add_row([
+                plain(cluster),
+                format!("{n}{of}"),
+                at_once.to_string(),
+                plain(account),
+                plain(region),
+            ]);
         }
-        Then::Keep | Then::Leave => "then each stays, in DRAINING",
-    };
-    let count = match plan.subjects.len() {
-        1 => "1 instance will be drained".to_owned(),
-        n => format!("{n} instances will be drained"),
-    };
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["CLUSTER", "INSTANCES", "ACCOUNT", "REGION"]);
-    for ((account, region, cluster), n) in &plan.counts {
-        let size = selection.sizes.get(&(account.clone(), region.clone(), cluster.clone()));
-        let of = size.map_or_else(String::new, |size| format!(" of {size}"));
-        table.add_row([plain(cluster), format!("{n}{of}"), plain(account), plain(region)]);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+        let rows: String =
+            table.trim_fmt().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
+        format!("{count}, {after}:\n\n{rows}\n{AT_ONCE}{}", plan.left_out())
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    let rows: String =
-        table.trim_fmt().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
-    format!("{count}, {after}:\n\n{rows}\n{}", plan.left_out())
 }
 
 #[cfg(test)]
@@ -256,7 +285,7 @@ mod tests {
     use crate::cli::samples::{done, waiting};
     use crate::cli::select::Pick;
     use crate::cli::{Cli, Command};
-    use crate::config::Patterns;
+    use crate::config::{Config, Given, Patterns};
     use clap::Parser;
     use std::time::Duration;
 
@@ -355,27 +384,40 @@ mod tests {
     #[test]
     fn a_fleet_is_counted_by_cluster() {
         let records = BTreeMap::from([waiting(), done()]);
-        let fleet = plan(&selection(), &records, &Wanted::Clusters(Patterns::all(), Pick::All));
+        let (wanted, selection) =
+            (Wanted::Clusters(Patterns::all(), Pick::Ami("ami-old".to_owned())), selection());
+        let fleet = plan(&selection, &records, &wanted);
         let generations: Vec<_> = fleet
             .subjects
             .iter()
             .map(|one| one.record.as_ref().map(|record| record.generation))
             .collect();
         assert_eq!(generations, [Some(1), None, None], "a finished record's generation is meant");
+        let config = "[policy]\nmax_concurrent = \"25%\"\n[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"h\"]\n";
+        let config = Config::parse(config, "c.toml", &Given::default()).unwrap();
+        let policies = config.policies;
+        let asked = Asked {
+            wanted: &wanted,
+            selection: &selection,
+            policies: &policies,
+            then: Then::Terminate,
+        };
         assert_eq!(
-            question(&fleet, &selection(), Then::Terminate),
+            asked.question(&fleet),
             "\
-3 instances will be drained, then its Auto Scaling group terminates and replaces each:
+3 instances of ami-old will be drained, then its Auto Scaling group terminates and replaces each:
 
-  CLUSTER    INSTANCES  ACCOUNT       REGION
-  web-blue   2 of 10    123456789012  eu-west-1
-  web-green  1 of 1     123456789012  eu-west-1
+  CLUSTER    INSTANCES  AT ONCE  ACCOUNT       REGION
+  web-blue   2 of 10    2        123456789012  eu-west-1
+  web-green  1 of 1     1        123456789012  eu-west-1
 
+AT ONCE is the max_concurrent of the cluster. A policy or a tag may give a group another; budgets
+may hold more back.
 1 already draining: left out
 2 without an AMI or a registration time in ECS: left out
 "
         );
-        let named = plan(&selection(), &records, &Wanted::Instances(Vec::new()));
+        let named = plan(&selection, &records, &Wanted::Instances(Vec::new()));
         assert_eq!(named.subjects.len(), 4, "of a named one the controller says how it stands");
     }
 }

@@ -6,9 +6,11 @@ use crate::cli::Failure;
 use crate::config::{Config, Patterns, Scope, span};
 use crate::reader;
 use clap::Args;
+use ecs_drain_state::why::Span;
 use ecs_drain_state::{ContainerInstance, ContainerInstanceStatus};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// Attribute of a container instance that holds its AMI id. (Source: ECS developer guide, container
@@ -87,6 +89,29 @@ pub(crate) enum Pick {
     OlderThan(Duration),
     /// Those whose ECS agent has another version.
     AgentNot(String),
+}
+
+impl Wanted {
+    /// Returns the condition on the instances, if there is one.
+    pub(crate) fn pick(&self) -> Option<&Pick> {
+        let pick = match self {
+            Wanted::Instances(_) => None,
+            Wanted::Clusters(_, pick) => Some(pick),
+            Wanted::Groups(_, pick) => pick.as_ref(),
+        };
+        pick.filter(|pick| **pick != Pick::All)
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pick::All => f.write_str("of any kind"),
+            Pick::Ami(ami) => write!(f, "of {ami}"),
+            Pick::OlderThan(age) => write!(f, "that registered more than {} ago", Span(*age)),
+            Pick::AgentNot(version) => write!(f, "whose agent is not {version}"),
+        }
+    }
 }
 
 /// A selected instance.
