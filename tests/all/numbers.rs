@@ -60,6 +60,8 @@ fn the_numbers_of_the_pages_are_those_of_the_code() {
         ("docs/migrate.md", format!("no progress for `stuck_after` ({stuck})")),
         ("docs/migrate.md", format!("an instance in no cluster waits {nowhere}")),
         ("docs/practice.md", format!("Within {groups} seconds it is listed")),
+        ("docs/runbook.md", format!("no progress for `stuck_after` ({stuck})")),
+        ("docs/use.md", format!("no progress for [`stuck_after`](configuration.md) ({stuck})")),
         ("docs/quickstart.md", format!("Within {groups} seconds the instance is listed")),
         ("docs/quickstart.md", format!("`ecs-drain get --all` keeps it for {kept}")),
     ];
