@@ -34,8 +34,8 @@ pub(crate) struct ScopeState {
     pub paused: RefCell<Option<Pauses>>,
     /// Numbers that budgets need.
     pub sizes: Sizes,
-    /// Keys of the unfinished rollouts.
-    pub rollouts: RefCell<BTreeSet<String>>,
+    /// The unfinished rollouts by key, as they were last read.
+    pub rollouts: RefCell<BTreeMap<String, Rolls>>,
     /// Records that cannot be read, with the reason. Their drains stop.
     pub unreadable: RefCell<BTreeMap<String, Unread>>,
     /// Instances that wait under an ecs-drain hook without a drain, with the time since when.
@@ -49,6 +49,19 @@ pub(crate) struct ScopeState {
     pub beaten: RefCell<Option<Rc<GroupsView>>>,
     pub metrics: Metrics,
     pub health: Health,
+}
+
+/// An unfinished rollout, as it was last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rolls {
+    /// It was listed, and not read yet.
+    Unread,
+    /// It is in the stage of this name.
+    In(&'static str),
+    /// Its record cannot be read. It stands still.
+    Unreadable,
+    /// A newer program wrote its record, and continues it.
+    Newer,
 }
 
 /// A record that this process does not act on.
@@ -226,7 +239,14 @@ impl ScopeState {
         }
         let view = self.groups.borrow().clone();
         let waiting = view.map_or(0, |view| self.held(&view));
-        let broken = self.unreadable.borrow().values().filter(|unread| !unread.newer).count();
+        let rollouts = self.rollouts.borrow();
+        for rolls in rollouts.values() {
+            if let Rolls::In(stage) = rolls {
+                *picture.rollouts.entry(stage).or_default() += 1;
+            }
+        }
+        let broken = self.unreadable.borrow().values().filter(|unread| !unread.newer).count()
+            + rollouts.values().filter(|rolls| **rolls == Rolls::Unreadable).count();
         picture.unreadable = u32::try_from(broken).unwrap_or(u32::MAX);
         picture.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         picture

@@ -8,6 +8,10 @@ locals {
       text      = "A drain is stuck: `ecs-drain get` shows which one, and `ecs-drain describe` why."
       statistic = "Maximum", above = 0, points = 3, of = 3
     }
+    StoppedRollouts = {
+      text      = "A rollout stopped by itself: `ecs-drain rollout describe` shows why."
+      statistic = "Maximum", above = 0, points = 1, of = 1
+    }
     HeartbeatFailures = {
       text      = "Heartbeats fail: instances are terminated when their hook times out. The log has the reason."
       statistic = "Sum", above = 0, points = 3, of = 5

@@ -17,7 +17,7 @@ use crate::groups::GroupsView;
 use crate::intake::{Asked, Opened, open_asked};
 use crate::log;
 use crate::quote::chain;
-use crate::scope::ScopeState;
+use crate::scope::{Rolls, ScopeState};
 use crate::store::{ReadRollout, StoreError, UnfinishedKey};
 use ecs_drain_state::request::{self, Request};
 use ecs_drain_state::rollout::{Action, CapacityAnswer, Rollout, Stage, decide};
@@ -29,7 +29,10 @@ use std::collections::BTreeMap;
 pub(super) fn learn(shared: &Shared, scope: &ScopeState, listed: &[UnfinishedKey]) {
     let prefix = prefix(shared, scope);
     let here = listed.iter().filter(|one| one.key.starts_with(&prefix));
-    scope.rollouts.borrow_mut().extend(here.map(|one| one.key.clone()));
+    let mut known = scope.rollouts.borrow_mut();
+    for one in here {
+        known.entry(one.key.clone()).or_insert(Rolls::Unread);
+    }
 }
 
 /// Returns the prefix of the keys of a scope's rollouts.
@@ -72,13 +75,15 @@ async fn pass(
     view: &GroupsView,
     memories: &mut BTreeMap<String, Memory>,
 ) -> Result<(), StoreError> {
-    let keys: Vec<String> = scope.rollouts.borrow().iter().cloned().collect();
+    let keys: Vec<String> = scope.rollouts.borrow().keys().cloned().collect();
     memories.retain(|key, _| keys.contains(key));
     if keys.is_empty() {
         return Ok(());
     }
     let mut read: BTreeMap<_, _> = shared.records.rollouts(&keys).await?.into_iter().collect();
     let mut clusters = Clusters::default();
+    let mut failed = None;
+    let found = |key: &str, rolls: Rolls| scope.rollouts.borrow_mut().insert(key.to_owned(), rolls);
     for key in keys {
         let rollout = match read.remove(&key) {
             Some(ReadRollout::Rollout(rollout)) if !rollout.is_done() => *rollout,
@@ -89,18 +94,24 @@ async fn pass(
             }
             Some(ReadRollout::Newer { schema }) => {
                 let why = format!("its record has schema {schema}, newer than this program");
+                found(&key, Rolls::Newer);
                 stands_still(shared, scope, &key, &why);
                 continue;
             }
             Some(ReadRollout::Unreadable { why }) => {
+                found(&key, Rolls::Unreadable);
                 stands_still(shared, scope, &key, &why);
                 continue;
             }
         };
+        found(&key, Rolls::In(rollout.stage.name()));
         let memory = memories.entry(key).or_default();
-        one(shared, scope, stop, view, rollout, memory, &mut clusters).await?;
+        // One that fails does not hold the others up.
+        if let Err(error) = one(shared, scope, stop, view, rollout, memory, &mut clusters).await {
+            failed.get_or_insert(error);
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 fn stands_still(shared: &Shared, scope: &ScopeState, key: &str, why: &str) {
@@ -150,6 +161,8 @@ async fn one(
     };
     if rollout.is_done() {
         scope.rollouts.borrow_mut().remove(&rollout.key());
+    } else {
+        scope.rollouts.borrow_mut().insert(rollout.key(), Rolls::In(rollout.stage.name()));
     }
     for action in decision.actions {
         let held = sight::held(scope, &rollout, shared.clock.now());

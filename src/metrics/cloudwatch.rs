@@ -7,6 +7,7 @@
 
 use super::{Counted, Metrics, Picture, longest};
 use crate::blind::What;
+use ecs_drain_state::rollout::STOPPED;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -14,12 +15,17 @@ use serde_json::{Map, Value, json};
 pub(crate) const NAMESPACE: &str = "ecs-drain";
 
 /// Every metric: its name, its unit, and its meaning.
-pub const METRICS: [(&str, &str, &str); 23] = [
+pub const METRICS: [(&str, &str, &str); 24] = [
     ("Leads", "Count", "1 if this process leads; the sum over all processes should be 1"),
     ("UnfinishedDrains", "Count", "drains that have not ended"),
     ("StuckDrains", "Count", "unfinished drains without progress for `stuck_after`"),
+    ("StoppedRollouts", "Count", "rollouts that stopped by themselves, and wait for a person"),
     ("OldestUnfinishedSeconds", "Seconds", "age of the oldest unfinished drain"),
-    ("UnreadableRecords", "Count", "records that cannot be read; their drains have stopped"),
+    (
+        "UnreadableRecords",
+        "Count",
+        "records that cannot be read; their drains or rollouts have stopped",
+    ),
     ("WaitingInstances", "Count", "instances that wait under an ecs-drain hook"),
     ("UnopenedSeconds", "Seconds", "longest time that an instance has waited without a drain"),
     (
@@ -77,6 +83,7 @@ impl Lines {
             u64::from(metrics.is_leading()),
             sum(&mut picture.drains.values().copied()),
             sum(&mut picture.stuck.values().copied()),
+            u64::from(picture.rollouts.get(STOPPED).copied().unwrap_or_default()),
             u64::try_from(age).unwrap_or(0),
             u64::from(picture.unreadable),
             u64::from(picture.waiting),
@@ -130,6 +137,9 @@ impl Metrics {
             for (cluster, count) in &picture.stuck {
                 *all.stuck.entry(cluster.clone()).or_default() += count;
             }
+            for (stage, count) in &picture.rollouts {
+                *all.rollouts.entry(stage).or_default() += count;
+            }
             all.oldest = [all.oldest, picture.oldest].into_iter().flatten().min();
             all.unreadable += picture.unreadable;
             all.waiting += picture.waiting;
@@ -145,6 +155,7 @@ mod tests {
     use super::*;
     use crate::metrics::HeartbeatResult;
     use ecs_drain_state::Phase;
+    use std::collections::BTreeMap;
 
     fn line(lines: &mut Lines, metrics: &Metrics, now: Timestamp) -> Value {
         serde_json::from_str(&lines.next(metrics, "blue", now)).unwrap()
@@ -157,6 +168,7 @@ mod tests {
         let mut picture = Picture { unreadable: 2, waiting: 3, ..Picture::default() };
         picture.drains.insert(("web".to_owned(), Phase::Waiting), 4);
         picture.stuck.insert("web".to_owned(), 1);
+        picture.rollouts = BTreeMap::from([("Running", 6), (STOPPED, 5)]);
         picture.oldest = Some("2026-01-02T03:03:05Z".parse().unwrap());
         metrics.picture("123456789012", "eu-west-1", picture);
         metrics.leads(true);
@@ -176,10 +188,11 @@ mod tests {
             "Leads",
             "UnfinishedDrains",
             "StuckDrains",
+            "StoppedRollouts",
             "OldestUnfinishedSeconds",
             "UnreadableRecords",
         ];
-        assert_eq!(told.map(|name| line[name].as_u64().unwrap()), [1, 4, 1, 60, 2]);
+        assert_eq!(told.map(|name| line[name].as_u64().unwrap()), [1, 4, 1, 5, 60, 2]);
     }
 
     #[test]

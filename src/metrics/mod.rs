@@ -71,6 +71,8 @@ pub struct Picture {
     pub stuck: BTreeMap<String, u32>,
     /// Time at which the oldest unfinished drain was opened.
     pub oldest: Option<Timestamp>,
+    /// Number of unfinished rollouts, by the name of their stage.
+    pub rollouts: BTreeMap<&'static str, u32>,
     /// Number of records that cannot be read.
     pub unreadable: u32,
     /// Number of instances that wait under ecs-drain hooks.
@@ -145,6 +147,7 @@ struct Inner {
     leads: Gauge,
     drains: Family<Labels, Gauge>,
     stuck: Family<Labels, Gauge>,
+    rollouts: Family<Labels, Gauge>,
     oldest: Family<Labels, Gauge>,
     unreadable: Family<Labels, Gauge>,
     waiting: Family<Labels, Gauge>,
@@ -177,6 +180,7 @@ impl Default for Inner {
             leads: Gauge::default(),
             drains: Family::default(),
             stuck: Family::default(),
+            rollouts: Family::default(),
             oldest: Family::default(),
             unreadable: Family::default(),
             waiting: Family::default(),
@@ -203,11 +207,12 @@ impl Inner {
             "Unfinished drains without progress for stuck_after, by cluster",
             self.stuck.clone(),
         );
+        all.register("rollouts", "Unfinished rollouts, by stage", self.rollouts.clone());
         let help = "Age of the oldest unfinished drain";
         all.register_with_unit("drains_oldest", help, Unit::Seconds, self.oldest.clone());
         all.register(
             "records_unreadable",
-            "Records that cannot be read; their drains have stopped",
+            "Records that cannot be read; their drains or rollouts have stopped",
             self.unreadable.clone(),
         );
         all.register(
@@ -391,7 +396,8 @@ impl Metrics {
         let pictures = self.pictures();
         let gauges =
             [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting];
-        for gauge in gauges.into_iter().chain([&self.0.unopened, &self.0.unread, &self.0.denied]) {
+        let more = [&self.0.unopened, &self.0.unread, &self.0.denied, &self.0.rollouts];
+        for gauge in gauges.into_iter().chain(more) {
             gauge.clear();
         }
         for (spot, lasts) in self.spots().iter() {
@@ -432,6 +438,9 @@ impl Metrics {
                 .stuck
                 .get_or_create(&of(&[("cluster", name(cluster))]))
                 .inc_by(i64::from(*count));
+        }
+        for (stage, count) in &picture.rollouts {
+            self.0.rollouts.get_or_create(&of(&[("stage", stage)])).set(i64::from(*count));
         }
         let age = picture.oldest.map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0));
         self.0.oldest.get_or_create(&place).set(age);

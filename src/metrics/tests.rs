@@ -25,11 +25,13 @@ fn gauges_are_what_is_there_now() {
     };
     picture.drains.insert(("web".to_owned(), Phase::Waiting), 2);
     picture.stuck.insert("web".to_owned(), 1);
+    picture.rollouts.insert("Stopped", 3);
     metrics.picture("1", "eu-west-1", picture);
     let told = samples(&metrics);
     for line in [
         "ecs_drain_drains{account=\"1\",region=\"eu-west-1\",cluster=\"web\",phase=\"Waiting\"} 2",
         "ecs_drain_drains_stuck{account=\"1\",region=\"eu-west-1\",cluster=\"web\"} 1",
+        "ecs_drain_rollouts{account=\"1\",region=\"eu-west-1\",stage=\"Stopped\"} 3",
         "ecs_drain_drains_oldest_seconds{account=\"1\",region=\"eu-west-1\"} 60",
         "ecs_drain_instances_waiting{account=\"1\",region=\"eu-west-1\"} 1",
     ] {

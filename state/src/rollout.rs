@@ -198,6 +198,9 @@ pub enum Stage {
     },
 }
 
+/// Name of the stage in which a rollout stopped by itself.
+pub const STOPPED: &str = "Stopped";
+
 impl Stage {
     /// Returns the name of the stage, as it is displayed.
     pub const fn name(&self) -> &'static str {
@@ -205,7 +208,7 @@ impl Stage {
             Stage::Counting => "Counting",
             Stage::Running => "Running",
             Stage::Paused { .. } => "Paused",
-            Stage::Stopped { .. } => "Stopped",
+            Stage::Stopped { .. } => STOPPED,
             Stage::Aborting => "Aborting",
             Stage::Undoing => "Undoing",
             Stage::Done { .. } => "Done",

@@ -186,6 +186,7 @@ async fn seen() -> Metrics {
     )]);
     let mut picture = Picture { unreadable: 1, waiting: 1, ..Picture::default() };
     picture.add(&record, true);
+    picture.rollouts.insert("Running", 1);
     metrics.picture("1", "eu-west-1", picture);
     record.stage =
         Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: now.as_second() };

@@ -9,7 +9,7 @@ use aws_simulator::{Cloud, Simulator};
 use ecs_drain::store::rollouts::request_key;
 use ecs_drain::store::{Answer, ReadRollout, Store};
 use ecs_drain_state::rollout::{
-    Options, Outcome as RolloutOutcome, Request, Rollout, Selection, Stage, Start, What,
+    Options, Outcome as RolloutOutcome, Request, Rollout, Selection, Stage, Start, Turn, What,
 };
 use ecs_drain_state::{Order, Outcome, Phase, Then, request};
 use std::collections::BTreeSet;
@@ -528,4 +528,31 @@ fn fifty_instances_with_five_hundred_tasks() {
     assert!(rollout.least >= 1.0, "{rollout}");
     println!("rollout, room for ten: {}", replaced(50, TOGETHER, 60, true));
     println!("one by one: {}", replaced(50, ONE_BY_ONE, 100, false));
+}
+
+/// The largest item that DynamoDB takes has 400 KiB. (Source: DynamoDB developer guide, "Quotas",
+/// "Item size".)
+#[test]
+fn a_rollout_that_cannot_be_saved_does_not_hold_another_up() {
+    let (large, simulator) = while_running(&ROLLOUT, async |simulator: Simulator, store: Store| {
+        ask(&simulator, &store, start(&[A])).await;
+        // Its key comes first, and the least that it gains with a decision does not fit.
+        let mut large = rollout(&store).await;
+        (large.name, large.version) = ("a-large".to_owned(), 0);
+        let group = large.groups.get_mut(GROUP).unwrap();
+        group.old = [(B.to_owned(), Turn::Waiting)].into();
+        let mut room = 400 * 1024;
+        let saved = loop {
+            large.requested.reason = Some("x".repeat(room));
+            if let Ok(Some(saved)) = store.save_rollout(large.clone()).await {
+                break saved;
+            }
+            room -= 16;
+        };
+        assert_eq!(outcome(&until_done(&simulator, &store).await), Some(RolloutOutcome::Replaced));
+        saved
+    });
+    nothing_broken(&simulator);
+    assert_eq!(large.stage, Stage::Counting);
+    assert!(simulator.with(|cloud| in_service(cloud)).contains(&B.to_owned()));
 }

@@ -491,6 +491,7 @@ fn every_alarm_is_on_a_metric_that_is_written() {
         }
         for name in [
             "StuckDrains",
+            "StoppedRollouts",
             "HeartbeatFailures",
             "Leads",
             "UnreadableRecords",

@@ -21,6 +21,7 @@ run "alarms" {
       ])
       } == {
       StuckDrains       = "Maximum GreaterThanThreshold 0 3 of 3 notBreaching"
+      StoppedRollouts   = "Maximum GreaterThanThreshold 0 1 of 1 notBreaching"
       HeartbeatFailures = "Sum GreaterThanThreshold 0 3 of 5 notBreaching"
       UnreadableRecords = "Maximum GreaterThanThreshold 0 1 of 1 notBreaching"
       CallErrors        = "Sum GreaterThanThreshold 20 5 of 5 notBreaching"

@@ -1,7 +1,7 @@
 //! Requests of operators about rollouts: each is carried out on the rollout's record, and answered.
 
 use super::Shared;
-use crate::scope::ScopeState;
+use crate::scope::{Rolls, ScopeState};
 use crate::store::{Answer, ReadRollout, StoreError};
 use ecs_drain_state::rollout::{Applied, Request, Rollout, Start, What, apply};
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(in crate::controller) async fn carry_out(
         return Ok(answer(why, true));
     }
     let key = request.rollout_key();
-    let mut keys: Vec<String> = scope.rollouts.borrow().iter().cloned().collect();
+    let mut keys: Vec<String> = scope.rollouts.borrow().keys().cloned().collect();
     keys.push(key.clone());
     let (mut mine, mut taken) = (None, BTreeMap::new());
     for (of, read) in shared.records.rollouts(&keys).await? {
@@ -46,10 +46,10 @@ pub(in crate::controller) async fn carry_out(
         Applied::Refused { answer: text } => Ok(answer(text, true)),
         Applied::Created { rollout, answer: text } | Applied::Changed { rollout, answer: text } => {
             // Another write came first: the next pass reads it.
-            if shared.records.save_rollout(*rollout).await?.is_none() {
+            let Some(saved) = shared.records.save_rollout(*rollout).await? else {
                 return Ok(None);
-            }
-            scope.rollouts.borrow_mut().insert(key);
+            };
+            scope.rollouts.borrow_mut().insert(key, Rolls::In(saved.stage.name()));
             scope.bells.groups.notify_one();
             Ok(answer(text, false))
         }
