@@ -1,5 +1,7 @@
 //! Rollouts, as whole stories: new instances come first, then the old ones drain together.
 
+mod large;
+
 use crate::harness::{Scenario, group, record, seconds, wall};
 use crate::scenarios::{A, B, C, PLAIN};
 use crate::story::{until, while_running};
@@ -12,6 +14,7 @@ use ecs_drain_state::rollout::{
     Options, Outcome as RolloutOutcome, Request, Rollout, Selection, Stage, Start, Turn, What,
 };
 use ecs_drain_state::{Order, Outcome, Phase, Then, request};
+use large::Fleet;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -350,129 +353,18 @@ async fn roll_to_the_end(simulator: &Simulator, store: &Store, ids: &[&str]) {
     }
 }
 
-/// The instances of a fleet, ten tasks on each: five services with two.
-fn fleet(instances: usize) -> Vec<String> {
-    (1..=instances).map(|n| format!("i-{n:017x}")).collect()
-}
-
-const SERVICES: [&str; 5] = ["api", "cart", "mail", "search", "shop"];
-
-fn crowd(cloud: &mut Cloud, instances: usize, max: u32) {
-    let ids = fleet(instances);
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    cloud.add_group(GroupSpec { max, ..group(GROUP, "web", &ids) });
-    let number = u32::try_from(instances).unwrap();
-    for name in SERVICES {
-        let service = ServiceSpec::replica("web", name, number * 2).size(256, 1024);
-        cloud.add_service(&service.times(seconds(5), seconds(5)));
-    }
-    cloud.checkers.allow_rollout(GROUP, number);
-}
-
-/// What became of the tasks of a fleet whose instances were all replaced.
-struct Moved {
-    /// Starts of tasks, for each task that there is.
-    starts_per_task: f64,
-    /// Smallest number of tasks of a service that ran in any second, as a part of its desired
-    /// count.
-    least: f64,
-    took: Duration,
-}
-
-impl fmt::Display for Moved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Moved { starts_per_task, least, took } = self;
-        let (least, minutes) = (least * 100.0, took.as_secs() / 60);
-        write!(f, "{starts_per_task:.2} starts a task, at least {least:.0} % ran, {minutes} min")
-    }
-}
-
-/// Replaces every instance of a fleet, and counts the starts of tasks.
-fn replaced(instances: usize, config: &'static str, max: u32, as_rollout: bool) -> Moved {
-    let scenario = Scenario { config, world: |_| {}, ..ROLLOUT };
-    let (moved, simulator) =
-        while_running(&scenario, async |simulator: Simulator, store: Store| {
-            simulator.with(|cloud| crowd(cloud, instances, max));
-            tokio::time::sleep(seconds(120)).await;
-            let ids = fleet(instances);
-            let mut before = BTreeSet::new();
-            let mut seen = BTreeSet::new();
-            count(&simulator, &mut before);
-            let begun = simulator.now();
-            if as_rollout {
-                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-                let answer = ask(&simulator, &store, start(&ids)).await;
-                assert!(!answer.refused, "{answer:?}");
-            } else {
-                for id in &ids {
-                    let what = request::What::Drain { then: Then::Terminate };
-                    let request = crate::harness::request(&simulator, &store, id, what).await;
-                    store.ask(&request).await.unwrap();
-                }
-            }
-            let desired = f64::from(u32::try_from(instances).unwrap()) * 2.0;
-            let mut least = f64::MAX;
-            loop {
-                let running = count(&simulator, &mut seen);
-                least = least.min(f64::from(running) / desired);
-                tokio::time::sleep(seconds(1)).await;
-                let rest = simulator.with(|cloud| {
-                    let left = |id: &&String| cloud.lifecycle_state(id).is_some();
-                    ids.iter().filter(left).count()
-                });
-                let ended = match as_rollout {
-                    true => rest == 0 && rollout(&store).await.is_done(),
-                    false => rest == 0,
-                };
-                if ended {
-                    break;
-                }
-                assert!(simulator.now() - begun < seconds(12 * 3600), "{rest} are left");
-            }
-            let started = seen.difference(&before).count();
-            let all = before.len();
-            assert_eq!(all, instances * SERVICES.len() * 2);
-            let part = |n: usize| f64::from(u32::try_from(n).unwrap());
-            Moved {
-                starts_per_task: part(started) / part(all),
-                least,
-                took: simulator.now() - begun,
-            }
-        });
-    nothing_broken(&simulator);
-    moved
-}
-
-/// Notes the tasks that there are; returns how many run of the service that has the fewest.
-fn count(simulator: &Simulator, seen: &mut BTreeSet<String>) -> u32 {
-    let running = SERVICES.iter().map(|name| {
-        let tasks = simulator.with(|cloud| cloud.tasks_of_service("web", name));
-        let running = tasks.iter().filter(|(_, runs)| *runs).count();
-        seen.extend(tasks.into_iter().map(|(id, _)| id));
-        u32::try_from(running).unwrap()
-    });
-    running.min().unwrap()
-}
-
 const TOGETHER: &str = "[policy]\nmax_concurrent = \"100%\"\n";
-const ONE_BY_ONE: &str = "[policy]\nmax_concurrent = 1\n";
 
-#[test]
-fn each_task_moves_once_where_there_is_room_for_all() {
-    let moved = replaced(8, TOGETHER, 16, true);
-    assert!((moved.starts_per_task - 1.0).abs() < f64::EPSILON, "{moved}");
-    assert!(moved.least >= 1.0, "{moved}");
-}
+const CROWD: Fleet = Fleet { clusters: 1, instances: 200, room: 20 };
 
 /// The instances of the new image never join their cluster: nothing is drained, and with an image
 /// that works it goes on.
 #[test]
 fn two_hundred_instances_stay_while_their_replacements_fail() {
-    let scenario = Scenario { config: TOGETHER, world: |cloud| crowd(cloud, 200, 220), ..ROLLOUT };
+    let scenario = Scenario { config: TOGETHER, world: |cloud| CROWD.build(cloud), ..ROLLOUT };
     let (_, simulator) = while_running(&scenario, async |simulator: Simulator, store: Store| {
         simulator.with(|cloud| cloud.registrations_fail(GROUP));
-        let ids = fleet(200);
+        let ids = CROWD.ids();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         ask(&simulator, &store, start(&ids)).await;
         let stopped = until_waits(&simulator, &store, "stopped").await;
@@ -500,7 +392,7 @@ fn two_hundred_instances_stay_while_their_replacements_fail() {
 
 /// Returns how many of the first instances are in service.
 fn in_old(simulator: &Simulator) -> usize {
-    let ids = fleet(200);
+    let ids = CROWD.ids();
     simulator.with(|cloud| in_service(cloud).iter().filter(|id| ids.contains(id)).count())
 }
 
@@ -516,18 +408,6 @@ fn replacements_that_are_as_old_stop_it() {
         assert!(stopped.message.contains(why), "{}", stopped.message);
         assert!(record(&store, A).await.is_none());
     });
-}
-
-/// The figures of docs/performance.md.
-#[test]
-#[ignore = "nightly"]
-fn fifty_instances_with_five_hundred_tasks() {
-    let rollout = replaced(50, TOGETHER, 100, true);
-    println!("rollout, room for all: {rollout}");
-    assert!((rollout.starts_per_task - 1.0).abs() < f64::EPSILON, "{rollout}");
-    assert!(rollout.least >= 1.0, "{rollout}");
-    println!("rollout, room for ten: {}", replaced(50, TOGETHER, 60, true));
-    println!("one by one: {}", replaced(50, ONE_BY_ONE, 100, false));
 }
 
 /// The largest item that DynamoDB takes has 400 KiB. (Source: DynamoDB developer guide, "Quotas",
