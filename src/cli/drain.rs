@@ -38,10 +38,7 @@ asks; scripts pass --yes. Only clusters of the configuration's scopes can be nam
 Undo: `ecs-drain cancel`. Stop everything: `ecs-drain pause --everything`.";
 
 /// Meaning of the column AT ONCE.
-const AT_ONCE: &str = "\
-AT ONCE is the max_concurrent of the cluster. A policy or a tag may give a group another; budgets
-may hold more back.
-";
+const AT_ONCE: &str = "AT ONCE: max_concurrent of the cluster; a group may have another, and budgets hold more back.\n";
 
 /// Number of AMIs that a message names.
 const AMIS: usize = 5;
@@ -411,8 +408,7 @@ mod tests {
   web-blue   2 of 10    2        123456789012  eu-west-1
   web-green  1 of 1     1        123456789012  eu-west-1
 
-AT ONCE is the max_concurrent of the cluster. A policy or a tag may give a group another; budgets
-may hold more back.
+AT ONCE: max_concurrent of the cluster; a group may have another, and budgets hold more back.
 1 already draining: left out
 2 without an AMI or a registration time in ECS: left out
 "

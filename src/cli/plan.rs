@@ -192,6 +192,13 @@ fn worst(places: &[Place]) -> Verdict {
     places.iter().map(|place| place.plan.verdict()).max().unwrap_or(Verdict::Ends)
 }
 
+/// Meaning of a plan of several drains.
+const TOGETHER: &str =
+    "all are taken as DRAINING at once, and instances that would replace them are not counted";
+
+/// Waits that a page lists.
+const MOST_WAITS: usize = 12;
+
 /// Returns the page: the verdict first, then the causes, the moves, the waits and the estimate.
 pub(crate) fn page(places: &[Place], unjudged: usize, screen: Screen) -> String {
     let of = |verdict: Verdict| -> Vec<&str> {
@@ -204,6 +211,9 @@ pub(crate) fn page(places: &[Place], unjudged: usize, screen: Screen) -> String 
         if !ids.is_empty() {
             let _ = writeln!(page, "  {what}: {}", listed(&ids));
         }
+    }
+    if places.iter().map(|place| place.plan.instances.len()).sum::<usize>() > 1 {
+        let _ = writeln!(page, "  {TOGETHER}");
     }
     if unjudged > 0 {
         let _ =
@@ -301,7 +311,12 @@ fn waits(places: &[Place]) -> Vec<String> {
     let lines = |(id, one): (&String, &InstancePlan)| -> Vec<String> {
         one.waits.iter().map(|wait| format!("{id}: {wait}")).collect()
     };
-    all.flat_map(lines).collect()
+    let mut lines: Vec<String> = all.flat_map(lines).collect();
+    if lines.len() > MOST_WAITS {
+        let more = lines.split_off(MOST_WAITS).len();
+        lines.push(format!("and {more} more; `-o json` has all"));
+    }
+    lines
 }
 
 fn long(span: Duration) -> String {
