@@ -5,6 +5,7 @@ use crate::cli::TableArgs;
 use crate::cli::pause::called;
 use crate::quote::word;
 use crate::store::pauses::{EVERYTHING, Pauses, place};
+use ecs_drain_state::diagnosis::Fix;
 use ecs_drain_state::{Phase, Record};
 use jiff::SignedDuration;
 
@@ -49,7 +50,8 @@ impl Flags {
     }
 }
 
-/// Returns the commands for a drain in its present state, the mildest first.
+/// Returns the commands for a drain in its present state: first those that end a cause, then those
+/// of ecs-drain, the mildest first.
 pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
     if record.is_done() {
         return Vec::new();
@@ -59,7 +61,13 @@ pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
     };
     let choice = |command: String, effect: &str| Choice { command, effect: effect.to_owned() };
     let returning = record.phase() == Phase::Returning;
-    let mut choices = Vec::new();
+    let mut choices: Vec<Choice> = record
+        .shown
+        .causes
+        .iter()
+        .filter_map(|cause| cause.fix.as_ref())
+        .map(|fix| ending(fix, &record.region))
+        .collect();
     for place in paused_places(record, pauses) {
         let which = if place == EVERYTHING {
             "--everything".to_owned()
@@ -116,6 +124,38 @@ pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
     choices
 }
 
+/// Returns the command that makes a call of AWS. The names come from a record, and are quoted.
+fn ending(fix: &Fix, region: &str) -> Choice {
+    let (call, effect) = match fix {
+        Fix::StopTask { cluster, task } => (
+            format!("stop-task --cluster {} --task {}", word(cluster), word(task)),
+            "stop the standalone task; then the drain continues by itself",
+        ),
+        Fix::EndProtection { cluster, task } => (
+            format!(
+                "update-task-protection --cluster {} --tasks {} --no-protection-enabled",
+                word(cluster),
+                word(task)
+            ),
+            "end the protection of the task, so that ECS can stop it",
+        ),
+        Fix::ContinueDeployment { deployment, hook } => (
+            format!(
+                "continue-service-deployment --service-deployment-arn {} --hook-id {}",
+                word(deployment),
+                word(hook)
+            ),
+            "continue the deployment, whose new tasks then replace the old ones",
+        ),
+        Fix::StopDeployment { deployment } => (
+            format!("stop-service-deployment --service-deployment-arn {}", word(deployment)),
+            "stop the deployment before its bake time is over",
+        ),
+    };
+    let command = format!("aws ecs {call} --region {}", word(region));
+    Choice { command, effect: effect.to_owned() }
+}
+
 /// Returns the pauses that apply to this drain: of its clusters, of its account and region, or of
 /// everything.
 fn paused_places(record: &Record, pauses: &Pauses) -> Vec<String> {
@@ -138,7 +178,7 @@ mod tests {
     use crate::store::Read;
     use clap::Parser;
     use ecs_drain_state::request::{Applied, Circumstances, apply};
-    use ecs_drain_state::{Order, Request, Stage, What};
+    use ecs_drain_state::{Note, Order, Request, Stage, What};
 
     fn lines(choices: &[Choice]) -> Vec<&str> {
         choices.iter().map(|choice| choice.command.as_str()).collect()
@@ -163,9 +203,38 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_ends_a_cause_is_complete_and_comes_first() {
+        let mut record = record(waiting());
+        let cluster = "web'; rm -rf /".to_owned();
+        let fixes = [
+            Fix::StopTask { cluster: "web".to_owned(), task: "0a1b".to_owned() },
+            Fix::EndProtection { cluster, task: "0a1b".to_owned() },
+            Fix::ContinueDeployment { deployment: "arn:d".to_owned(), hook: "h".to_owned() },
+            Fix::StopDeployment { deployment: "arn:d".to_owned() },
+        ];
+        record.shown.causes = fixes
+            .map(|fix| Note { name: "Any".to_owned(), text: "any".to_owned(), fix: Some(fix) })
+            .into();
+        let choices = options(&record, &Pauses::default(), &Flags::default());
+        assert_eq!(
+            lines(&choices)[..5],
+            [
+                "aws ecs stop-task --cluster web --task 0a1b --region eu-west-1",
+                "aws ecs update-task-protection --cluster 'web'\\''; rm -rf /' --tasks 0a1b \
+                 --no-protection-enabled --region eu-west-1",
+                "aws ecs continue-service-deployment --service-deployment-arn arn:d --hook-id h \
+                 --region eu-west-1",
+                "aws ecs stop-service-deployment --service-deployment-arn arn:d --region eu-west-1",
+                "ecs-drain pause i-0waiting --reason '…'",
+            ]
+        );
+    }
+
+    #[test]
     fn a_pause_of_the_cluster_is_ended_by_its_own_command() {
         let mut record = record(asked());
         record.orders.pause = None;
+        record.shown.causes.clear();
         let order = Order { by: "Ada".to_owned(), reason: None, at: now() };
         let places = ["*", "123456789012/eu-west-1/*", "123456789012/eu-west-1/web", "1/eu/web"];
         let places = places.into_iter().map(|place| (place.to_owned(), order.clone())).collect();

@@ -370,7 +370,12 @@ mod tests {
     use ecs_drain_state::plan::{Doubt, Note, Wait};
 
     fn tasks(first: &str, service: &str) -> Tasks {
-        Tasks { first: first.to_owned(), service: Some(service.to_owned()), more: 0 }
+        Tasks {
+            cluster: "web".to_owned(),
+            first: first.to_owned(),
+            service: Some(service.to_owned()),
+            more: 0,
+        }
     }
 
     fn instance(tasks: usize) -> InstancePlan {

@@ -84,10 +84,6 @@ fn opening(instance: &str, deadline: Option<SignedDuration>) -> Opening {
 }
 
 /// Returns a cause in the form of the record.
-fn note(cause: &Cause) -> Note {
-    Note { name: cause.name().to_owned(), text: cause.to_string() }
-}
-
 fn no_room() -> Cause {
     Cause::NoRoom {
         service: "shop".to_owned(),
@@ -149,7 +145,7 @@ pub(crate) fn stuck() -> (String, Read) {
     record.phase_since = ago(21);
     record.shown.why = "TasksLeft".to_owned();
     record.shown.stuck_since = Some(ago(17));
-    record.shown.causes = vec![note(&no_room())];
+    record.shown.causes = vec![Note::from(&no_room())];
     record.shown.message =
         format!("task 91105849128e2fca87298cac4bb31e7a of service shop is RUNNING; {}", no_room());
     record.shown.tasks_left_count = 1;
@@ -190,10 +186,15 @@ pub(crate) fn asked() -> (String, Read) {
     record.version = 3;
     record.updated_at = ago(2);
     let protected = Cause::ProtectedTask {
-        tasks: Tasks { first: "0a1b".to_owned(), service: Some("shop".to_owned()), more: 0 },
+        tasks: Tasks {
+            cluster: "web".to_owned(),
+            first: "0a1b".to_owned(),
+            service: Some("shop".to_owned()),
+            more: 0,
+        },
         until: Some(now() + SignedDuration::from_mins(27)),
     };
-    record.shown.causes = vec![note(&no_room()), note(&protected)];
+    record.shown.causes = vec![Note::from(&no_room()), Note::from(&protected)];
     let bob = order("bob@desk", "incident", 2);
     record.shown.why = "Paused".to_owned();
     record.shown.message = format!("{}; {}", Why::Paused(bob.to_string()), no_room());

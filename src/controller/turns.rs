@@ -12,7 +12,6 @@ use crate::reader::{Caches, Stuck, diagnose};
 use crate::scope::ScopeState;
 use crate::store::Saved;
 use ecs_drain_state::budget::{Budgets, Part};
-use ecs_drain_state::diagnosis::Cause;
 use ecs_drain_state::{
     Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Now, Phase, Policy, Record,
     Turn, after_completion,
@@ -420,7 +419,7 @@ pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState, caches: &Ca
         let subjects: Vec<&Stuck> = stuck.values().collect();
         let causes = diagnose(&scope.session, &shared.clock, &caches.diagnosis, &subjects).await;
         for key in stuck.keys() {
-            let notes: Vec<Note> = causes.get(key).into_iter().flatten().map(note_of).collect();
+            let notes: Vec<Note> = causes.get(key).into_iter().flatten().map(Note::from).collect();
             scope.fleet.with(key, |slot| slot.causes = notes);
             scope.fleet.freshen(key);
         }
@@ -474,8 +473,4 @@ fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<St
         }
     }
     stuck
-}
-
-fn note_of(cause: &Cause) -> Note {
-    Note { name: cause.name().to_owned(), text: cause.to_string() }
 }

@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | `facts.rs` | the facts of a diagnosis |
 //! | `cause.rs`, `words.rs` | the causes and their words |
+//! | `fix.rs` | the calls that end them |
 //! | `service.rs` | the replacement of a service's tasks: percentages, placement, events |
 //! | `rollout.rs` | deployments that keep a service's old tasks |
 //! | `expression.rs` | the cluster query language, as far as it can be judged |
@@ -22,6 +23,7 @@ mod cause;
 pub(crate) mod events;
 mod expression;
 mod facts;
+mod fix;
 pub(crate) mod rollout;
 pub(crate) mod service;
 mod words;
@@ -35,6 +37,7 @@ pub use facts::{
     Others, PauseFacts, Port, Protection, RolloutFacts, ServiceFacts, ServiceKey, TargetFacts,
     TaskFacts,
 };
+pub use fix::Fix;
 pub use service::can_never_replace;
 
 use crate::policy::{DaemonTasks, StandaloneTasks};
@@ -103,7 +106,8 @@ pub(crate) fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
         TaskKind::Replica(name) | TaskKind::Daemon(name) => Some(name.clone()),
         TaskKind::Standalone => None,
     };
-    Some(Tasks { first: first.id.clone(), service, more: rest.len() })
+    let cluster = first.cluster.clone();
+    Some(Tasks { cluster, first: first.id.clone(), service, more: rest.len() })
 }
 
 /// Returns the cause of tasks under protection. Expired protection does not count.

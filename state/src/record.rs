@@ -29,6 +29,7 @@ pub use opening::{Opening, latest_deadline};
 pub use origin::{Order, Origin, Strategy, Then};
 pub use stage::Stage;
 
+use crate::diagnosis::{Cause, Fix};
 use crate::phase::{Outcome, Phase};
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
@@ -205,6 +206,15 @@ pub struct Note {
     pub name: String,
     /// The cause in a sentence, with the action that ends it.
     pub text: String,
+    /// The call that ends it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
+}
+
+impl From<&Cause> for Note {
+    fn from(cause: &Cause) -> Note {
+        Note { name: cause.name().to_owned(), text: cause.to_string(), fix: cause.fix() }
+    }
 }
 
 /// A failure, kept for the operator.

@@ -254,6 +254,11 @@ pub enum TaskKind {
 }
 
 impl TaskSight {
+    /// Returns the order in which tasks are shown: first those that ECS stops last or not at all.
+    pub(crate) fn rank(&self) -> (bool, bool) {
+        (self.stopping, self.kind != TaskKind::Standalone)
+    }
+
     /// Returns whether its containers have ended, according to ECS. `DELETED` is shown for a moment
     /// after `STOPPED`. (Source: ECS developer guide, "Amazon ECS task lifecycle".)
     pub fn is_stopped(&self) -> bool {

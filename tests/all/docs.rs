@@ -13,6 +13,7 @@ use ecs_drain::aws::Environment;
 use ecs_drain::cli::Cli;
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Answer, Ids, Lease, Store};
+use ecs_drain_state::diagnosis::Fix;
 use ecs_drain_state::rollout::Rollout;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Note, Obligation, Order,
@@ -563,8 +564,11 @@ fn full(mut record: Record) -> Record {
     record.stopped_tasks = vec!["0a1b".into()];
     record.services = Some([("web/shop".to_owned(), 2)].into());
     record.remember_request("0123".into());
-    record.shown.causes =
-        vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
+    record.shown.causes = vec![Note {
+        name: "StandaloneTask".into(),
+        text: "task 0a1b is standalone".into(),
+        fix: Some(Fix::StopTask { cluster: "web".into(), task: "0a1b".into() }),
+    }];
     record.shown.stuck_since = Some(at);
     record.shown.bad_tags = vec!["ecs-drain:poll is \"1\": no unit".into()];
     record

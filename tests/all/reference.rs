@@ -572,7 +572,12 @@ fn the_samples_of_causes() {
             looked: Looked { count: 12, more: false },
         },
         Cause::ProtectedTask {
-            tasks: Tasks { first: "0a1b".to_owned(), service: Some("worker".to_owned()), more: 0 },
+            tasks: Tasks {
+                cluster: "web".to_owned(),
+                first: "0a1b".to_owned(),
+                service: Some("worker".to_owned()),
+                more: 0,
+            },
             until: Some("2026-11-22T14:00:00Z".parse().unwrap()),
         },
     ];

@@ -19,6 +19,7 @@ use aws_sdk_dynamodb::types::{
 use aws_simulator::{Fault, Rule, Simulator, SimulatorConfig};
 use ecs_drain::aws::ErrorClass;
 use ecs_drain::store::{Ids, Lease, Read, Saved, Store, StoreError, TableOptions};
+use ecs_drain_state::diagnosis::Fix;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Mono, Note,
@@ -124,7 +125,11 @@ pub fn record(instance: &str) -> Record {
     }];
     record.orders.pause = Some(order("Bob"));
     record.orders.requests = vec!["20260105T090000250-1".into()];
-    record.shown.causes = vec![Note { name: "NoRoom".into(), text: "there is no room".into() }];
+    record.shown.causes = vec![Note {
+        name: "NoRoom".into(),
+        text: "there is no room".into(),
+        fix: Some(Fix::StopTask { cluster: "web".into(), task: "0a1b".into() }),
+    }];
     record.shown.stuck_since = Some(now);
     record.shown.bad_tags = vec!["ecs-drain:poll is \"1\": no unit".into()];
     record.shown.tasks_left = vec!["arn:aws:ecs:us-east-1:123456789012:task/web/1".into()];
@@ -466,7 +471,7 @@ fn show_value(value: &AttributeValue) -> String {
 const READABLE: &str = r#"account: "123456789012"
 attempts: 0
 bad_tags: ["ecs-drain:poll is \"1\": no unit"]
-causes: [{name: "NoRoom", text: "there is no room"}]
+causes: [{fix: {stop_task: {cluster: "web", task: "0a1b"}}, name: "NoRoom", text: "there is no room"}]
 cluster: "web"
 container_instances: [{arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123", cluster: "web", draining_is_ours: true}]
 controller: "main"

@@ -54,7 +54,7 @@ fn full() -> Record {
     record.global_limit = Some(at);
     record.stopped_tasks = vec!["0a1b".into()];
     record.services = Some([("web/shop".to_owned(), 2)].into());
-    record.shown.causes = vec![Note { name: "NoRoom".into(), text: "no room".into() }];
+    record.shown.causes = vec![Note { name: "NoRoom".into(), text: "no room".into(), fix: None }];
     record.shown.stuck_since = Some(at);
     record.shown.bad_tags = vec!["ecs-drain:poll is \"1\": no unit".into()];
     record.cluster = Some("web".into());

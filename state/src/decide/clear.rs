@@ -96,10 +96,12 @@ pub(crate) fn tasks(facts: &Facts, policy: &Policy, now: Mono) -> Result<(), Rem
     for (arn, task) in facts.tasks_there() {
         match &task.sight {
             None => return Err(not_read(facts, Kind::Tasks, &format!("task {}", id(arn)))),
-            Some((_, sight)) if matters(sight, policy) => left.push(describe_task(arn, sight)),
+            Some((_, sight)) if matters(sight, policy) => left.push((arn, sight)),
             Some(_) => {}
         }
     }
+    left.sort_by_key(|(_, sight)| sight.rank());
+    let left: Vec<_> = left.into_iter().map(|(arn, sight)| describe_task(arn, sight)).collect();
     if left.is_empty() { Ok(()) } else { Err(Remains::Tasks(left_of(left))) }
 }
 

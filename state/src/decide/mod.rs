@@ -416,7 +416,8 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
     if listed && !facts.instances.is_empty() {
         let there =
             facts.tasks_there().filter_map(|(arn, task)| Some((arn, &task.sight.as_ref()?.1)));
-        let left: Vec<_> = there.filter(|(_, task)| matters(task, view.policy)).collect();
+        let mut left: Vec<_> = there.filter(|(_, task)| matters(task, view.policy)).collect();
+        left.sort_by_key(|(_, task)| task.rank());
         draft.shown.tasks_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
         draft.shown.tasks_left =
             left.iter().take(SHOWN).map(|(arn, task)| clear::describe_task(arn, task)).collect();

@@ -238,6 +238,8 @@ impl Cause {
 /// Some tasks, of which one is named.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tasks {
+    /// Name of the first one's cluster.
+    pub cluster: String,
     /// The last part of the first one's ARN.
     pub first: String,
     /// Its service, if it has one.

@@ -44,7 +44,7 @@ impl fmt::Display for Cause {
                 "ECS reported at {at:.0} that it throttles operations of service {service}; ECS retries by itself, and \
                  AWS Support can raise the limit"
             ),
-            Cause::DeploymentPaused { service, deployment, hook, stage, until, then } => {
+            Cause::DeploymentPaused { service, hook, stage, until, then, .. } => {
                 write!(
                     f,
                     "the deployment of service {service} is paused at {stage} by hook {hook}"
@@ -52,21 +52,16 @@ impl fmt::Display for Cause {
                 until.map_or(Ok(()), |until| {
                     write!(f, " until {until:.0}, when ECS {}", then.words())
                 })?;
-                write!(
-                    f,
-                    "; continue it with aws ecs continue-service-deployment --service-deployment-arn {deployment} \
-                     --hook-id {hook}"
-                )
+                f.write_str("; continue it")
             }
-            Cause::DeploymentBaking { service, deployment, minutes } => {
+            Cause::DeploymentBaking { service, minutes, .. } => {
                 write!(f, "the deployment of service {service} is baking")?;
                 minutes.map_or(Ok(()), |minutes| {
                     write!(f, " ({})", span(minutes.saturating_mul(60)))
                 })?;
-                write!(
-                    f,
+                f.write_str(
                     ": ECS keeps the tasks of the old revision until the bake time is over; wait, or stop the \
-                     deployment with aws ecs stop-service-deployment --service-deployment-arn {deployment}"
+                     deployment",
                 )
             }
             Cause::CleanupDeferred { service, revisions } => write!(
@@ -213,8 +208,8 @@ fn protected(f: &mut fmt::Formatter<'_>, tasks: &Tasks, until: Option<Timestamp>
     write!(f, "{tasks} is protected from scale-in")?;
     until.map_or(Ok(()), |until| write!(f, " until {until:.0}"))?;
     f.write_str(
-        ", and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it with aws \
-         ecs update-task-protection --no-protection-enabled",
+        ", and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end \
+         it yourself",
     )
 }
 
@@ -227,7 +222,8 @@ fn standalone(
     match stop_after {
         Some(grace) => write!(f, "ecs-drain stops it after {} (stop_after)", Span(grace)),
         None => f.write_str(
-            "the policy waits for it; stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
+            "the policy waits for it; stop it, or set standalone_tasks = { stop_after = \"30m\" } in the configuration \
+             and restart ecs-drain",
         ),
     }
 }

@@ -36,7 +36,8 @@ fn its_group_is_the_lifecycle_actions_or_else_the_one_it_was_found_in() {
 fn a_task_that_reason_and_cause_name_is_named_once() {
     let mut record = a_record();
     let mut message = |count, first: &str, cause: &str| {
-        record.shown.causes = vec![Note { name: "Any".to_owned(), text: cause.to_owned() }];
+        record.shown.causes =
+            vec![Note { name: "Any".to_owned(), text: cause.to_owned(), fix: None }];
         record.explain(&Why::TasksLeft(Left { count, first: first.to_owned() }), epoch());
         record.shown.message.clone()
     };

@@ -8,6 +8,7 @@ use crate::scenarios::{A, B};
 use aws_simulator::Cloud;
 use aws_simulator::spec::ClusterSpec;
 use ecs_drain::store::Saved;
+use ecs_drain_state::diagnosis::Fix;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::text::steers;
 use ecs_drain_state::{
@@ -77,8 +78,11 @@ fn record(region: &str, instance: &str) -> Record {
     record.shown.tasks_left_count = 2;
     record.shown.targets_left = vec![hostile()];
     record.shown.targets_left_count = 2;
-    record.shown.causes =
-        vec![Note { name: hostile(), text: hostile() }, Note { name: hostile(), text: hostile() }];
+    let fix = Fix::StopTask { cluster: hostile(), task: hostile() };
+    record.shown.causes = vec![
+        Note { name: hostile(), text: hostile(), fix: Some(fix) },
+        Note { name: hostile(), text: hostile(), fix: None },
+    ];
     record.obligations = vec![Obligation {
         balancer: Balancer::TargetGroup(hostile()),
         target: Target::Instance(hostile()),

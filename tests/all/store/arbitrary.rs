@@ -2,6 +2,7 @@
 //! ever have.
 
 use ecs_drain::store::pauses::place;
+use ecs_drain_state::diagnosis::Fix;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note,
     Obligation, Order, Orders, Origin, Outcome, Phase, Record, Request, Shown, Stage,
@@ -68,6 +69,15 @@ fn then() -> impl Strategy<Value = Then> {
         Just(Then::Keep),
         Just(Then::Leave)
     ]
+}
+
+fn fix() -> impl Strategy<Value = Fix> {
+    (text(), text(), 0..4).prop_map(|(cluster, task, which)| match which {
+        0 => Fix::StopTask { cluster, task },
+        1 => Fix::EndProtection { cluster, task },
+        2 => Fix::ContinueDeployment { deployment: cluster, hook: task },
+        _ => Fix::StopDeployment { deployment: cluster },
+    })
 }
 
 fn lifecycle() -> impl Strategy<Value = Lifecycle> {
@@ -224,7 +234,7 @@ pub fn record() -> impl Strategy<Value = Record> {
     let services = vec((name(), any::<u32>()), 0..3).prop_map(|all| all.into_iter().collect());
     let ends = (stage(), vec(name(), 0..3), of(services));
     let left = (vec(text(), 0..3), any::<u32>(), any::<u32>(), any::<u32>());
-    let note = (text(), text()).prop_map(|(name, text)| Note { name, text });
+    let note = (text(), text(), of(fix())).prop_map(|(name, text, fix)| Note { name, text, fix });
     let error = (moment(), text()).prop_map(|(at, what)| LastError { at, what });
     let said = (text(), text(), vec(note, 0..3), of(error));
     (identity(), of(lifecycle()), stands, lists, orders, ends, left, said).prop_map(

@@ -337,7 +337,7 @@ async fn the_largest_possible_record_fits_into_the_table() {
     (record.orders.pause, record.orders.cancel, record.orders.force, record.requested) =
         (order.clone(), order.clone(), order.clone(), order);
     record.shown.causes =
-        vec![Note { name: "ReplacementFails".into(), text: "x".repeat(1_000) }; 120];
+        vec![Note { name: "ReplacementFails".into(), text: "x".repeat(1_000), fix: None }; 120];
     record.history = vec![Event { at, phase: Phase::Completing, what: "x".repeat(1_500) }; HISTORY];
     record.shown.tasks_left = vec![arn.clone(); 10];
     record.container_instances = vec![

@@ -336,7 +336,11 @@ impl Played {
         let words = self.cloud.fact("because", "none");
         let names = words.split(',').filter(|word| *word != "none");
         names
-            .map(|name| Note { name: name.to_owned(), text: format!("because of {name}") })
+            .map(|name| Note {
+                name: name.to_owned(),
+                text: format!("because of {name}"),
+                fix: None,
+            })
             .collect()
     }
 

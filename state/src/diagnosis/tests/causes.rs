@@ -22,11 +22,11 @@ fn protected_tasks() {
         task t3 shop RUNNING protected=0s
         task t4 shop RUNNING unprotected
         ",
-        "ProtectedTask: task t2 of service shop (and 1 more) is protected from scale-in until 2026-11-22T14:00:00Z, and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it with aws ecs update-task-protection --no-protection-enabled",
+        "ProtectedTask: task t2 of service shop (and 1 more) is protected from scale-in until 2026-11-22T14:00:00Z, and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it yourself",
     );
     check(
         "task t1 shop RUNNING protected=-",
-        "ProtectedTask: task t1 of service shop is protected from scale-in, and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it with aws ecs update-task-protection --no-protection-enabled",
+        "ProtectedTask: task t1 of service shop is protected from scale-in, and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it yourself",
     );
 }
 
@@ -38,7 +38,7 @@ fn standalone_tasks() {
         task t2 - RUNNING
         task t3 - RUNNING
         ",
-        "StandaloneTask: task t1 (and 2 more) is standalone, so DRAINING does not stop it, and the policy waits for it; stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
+        "StandaloneTask: task t1 (and 2 more) is standalone, so DRAINING does not stop it, and the policy waits for it; stop it, or set standalone_tasks = { stop_after = \"30m\" } in the configuration and restart ecs-drain",
     );
     check(
         "policy standalone=30m\ntask t1 - RUNNING",

@@ -13,7 +13,7 @@ fn says(rollout: &str, expected: &str) {
 
 #[test]
 fn a_paused_deployment_names_its_hook_and_what_ends_the_pause() {
-    let continued = "continue it with aws ecs continue-service-deployment --service-deployment-arn arn:d --hook-id h";
+    let continued = "continue it";
     for (then, words) in [
         ("then=rollback", "when ECS rolls it back"),
         ("then=continue", "when ECS continues it"),
@@ -37,8 +37,8 @@ fn a_paused_deployment_names_its_hook_and_what_ends_the_pause() {
 
 #[test]
 fn a_baking_deployment_says_for_how_long() {
-    let end = "ECS keeps the tasks of the old revision until the bake time is over; wait, or stop the deployment with aws ecs \
-               stop-service-deployment --service-deployment-arn arn:d";
+    let end = "ECS keeps the tasks of the old revision until the bake time is over; wait, or stop the \
+               deployment";
     says(
         "progress stage=BAKE_TIME bake=90",
         &format!("DeploymentBaking: the deployment of service shop is baking (1 h 30 min): {end}"),
