@@ -11,7 +11,8 @@ use crate::quote::{self, plain};
 use crate::reader::{Candidate, survey};
 use clap::{ArgGroup, Args, ValueEnum};
 use ecs_drain_state::Then;
-use ecs_drain_state::plan::{InstancePlan, Move, Plan, Verdict, plan};
+use ecs_drain_state::plan::{Move, Pace, Plan, Verdict, Wait, at_once, by_turns};
+use ecs_drain_state::rollout::Surge;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,10 +26,14 @@ Examples:
   ecs-drain plan --group web-asg                            before an instance refresh
   ecs-drain plan --cluster web --ami ami-0123456789abcdef0  before `ecs-drain drain` with the same flags
   ecs-drain plan --cluster web --older-than 30d -o json
+  ecs-drain plan --group web-asg --at-once                  before the group is made smaller
 
-It takes all instances as DRAINING at once, whatever max_concurrent is, and looks for room for their
-tasks on the other ACTIVE instances. Instances that a group launches meanwhile are not counted. ECS
-learns whether a new task starts only by starting it, so a broken image is not foreseen; nor are
+It takes the instances by turns, as `ecs-drain drain` does: max_concurrent of a cluster at a time,
+and each is replaced by an equal instance of its group. With --at-once, or --then keep, all of them
+are DRAINING together, and none is replaced. It looks for room for their tasks on the other ACTIVE
+instances and on the new ones.
+
+ECS learns whether a new task starts only by starting it, so a broken image is not foreseen; nor are
 network interfaces that an instance lacks for tasks of mode awsvpc.
 
 Nothing is changed. A fact that cannot be read counts as `not known`.
@@ -66,6 +71,9 @@ pub(crate) struct PlanArgs {
     /// Future of a drained instance
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
+    /// Take all instances as DRAINING together, and none as replaced, as in a scale-in
+    #[arg(long)]
+    pub at_once: bool,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
@@ -91,6 +99,17 @@ pub(crate) struct Place {
     /// Account and region.
     pub name: (String, String),
     pub plan: Plan,
+    /// Instances that would end if all were taken together. `None`: the plan takes them so.
+    pub together: Option<usize>,
+}
+
+/// Way in which the instances of a plan leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// All together, and none is replaced.
+    AtOnce(Then),
+    /// Some at a time, and each is replaced.
+    ByTurns(Pace),
 }
 
 /// Prints the plan.
@@ -117,11 +136,12 @@ pub(crate) async fn run(
             "no container instance matches; `ecs-drain drain` with the same flags names the AMIs",
         ));
     }
-    let then = match args.then {
-        ThenArg::Terminate => Then::Terminate,
-        ThenArg::Keep => Then::Keep,
+    let way = match (args.then, args.at_once) {
+        (ThenArg::Terminate, false) => Way::ByTurns(Pace::default()),
+        (ThenArg::Terminate, true) => Way::AtOnce(Then::Terminate),
+        (ThenArg::Keep, _) => Way::AtOnce(Then::Keep),
     };
-    print(&config, &selection, then, args.output, now, out).await
+    print(&config, &selection, way, args.output, now, out).await
 }
 
 /// Judges the drains of the selected instances, and prints the page or the document.
@@ -131,16 +151,16 @@ pub(crate) async fn run(
 pub(super) async fn print(
     config: &Config,
     selection: &Selection,
-    then: Then,
+    way: Way,
     output: Output,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    let places = plans(config, selection, then, now).await?;
+    let places = plans(config, selection, way, now).await?;
     match output {
         Output::Text => {
             let screen = Screen::detect();
-            out.write_all(screen.fit(&page(&places, selection.unjudged, screen)).as_bytes())?;
+            out.write_all(screen.fit(&page(&places, way, selection.unjudged, screen)).as_bytes())?;
         }
         Output::Json => writeln!(out, "{}", quote::json(&document(&places))?)?,
     }
@@ -154,7 +174,7 @@ pub(super) async fn print(
 async fn plans(
     config: &Config,
     selection: &Selection,
-    then: Then,
+    way: Way,
     now: Timestamp,
 ) -> Result<Vec<Place>, Failure> {
     let mut places = Vec::new();
@@ -180,40 +200,71 @@ async fn plans(
             continue;
         }
         let facts = survey(&session, &candidates, &config.policies, &scope.hooks, now).await;
-        places.push(Place {
-            name: (session.account.clone(), session.region.clone()),
-            plan: plan(&facts, then, now),
-        });
+        let (plan, together) = match way {
+            Way::AtOnce(then) => (at_once(&facts, then, now), None),
+            Way::ByTurns(pace) => {
+                let together = at_once(&facts, Then::Terminate, now);
+                (by_turns(&facts, pace, now), Some(ends(&together)))
+            }
+        };
+        let name = (session.account.clone(), session.region.clone());
+        places.push(Place { name, plan, together });
     }
     Ok(places)
+}
+
+/// Returns the number of instances whose drain would end.
+fn ends(plan: &Plan) -> usize {
+    plan.instances.values().filter(|one| one.verdict() == Verdict::Ends).count()
 }
 
 fn worst(places: &[Place]) -> Verdict {
     places.iter().map(|place| place.plan.verdict()).max().unwrap_or(Verdict::Ends)
 }
 
-/// Meaning of a plan of several drains.
-const TOGETHER: &str =
-    "all are taken as DRAINING at once, and instances that would replace them are not counted";
+impl Way {
+    /// Returns its meaning for a plan of several drains.
+    const fn words(self) -> &'static str {
+        match self {
+            Way::AtOnce(_) => "all are taken as DRAINING together, and none as replaced",
+            Way::ByTurns(Pace { surge: Surge::None, .. }) => {
+                "taken by turns, max_concurrent of a cluster at a time; each is replaced by an equal \
+                 instance of its group"
+            }
+            Way::ByTurns(_) => {
+                "first new instances come, equal to the old ones, as far as each group's maximum \
+                 allows; then the old ones are taken by turns, max_concurrent of a cluster at a time"
+            }
+        }
+    }
+}
 
 /// Waits that a page lists.
 const MOST_WAITS: usize = 12;
 
 /// Returns the page: the verdict first, then the causes, the moves, the waits and the estimate.
-pub(crate) fn page(places: &[Place], unjudged: usize, screen: Screen) -> String {
+pub(crate) fn page(places: &[Place], way: Way, unjudged: usize, screen: Screen) -> String {
     let of = |verdict: Verdict| -> Vec<&str> {
         let all = places.iter().flat_map(|place| &place.plan.instances);
         all.filter(|(_, one)| one.verdict() == verdict).map(|(id, _)| id.as_str()).collect()
     };
     let [ends, unknown, stuck] = [Verdict::Ends, Verdict::NotKnown, Verdict::Stuck].map(of);
     let mut page = format!("{}\n", verdict(ends.len(), unknown.len(), stuck.len()));
-    for (ids, what) in [(stuck, "stuck"), (unknown, "not known"), (ends, "would end")] {
+    for (ids, what) in [(&stuck, "stuck"), (&unknown, "not known"), (&ends, "would end")] {
         if !ids.is_empty() {
-            let _ = writeln!(page, "  {what}: {}", listed(&ids));
+            let _ = writeln!(page, "  {what}: {}", listed(ids));
         }
     }
-    if places.iter().map(|place| place.plan.instances.len()).sum::<usize>() > 1 {
-        let _ = writeln!(page, "  {TOGETHER}");
+    let total: usize = places.iter().map(|place| place.plan.instances.len()).sum();
+    let together: Option<usize> = places.iter().map(|place| place.together).sum();
+    if total > 1 {
+        let _ = writeln!(page, "  {}", way.words());
+        if let Some(together) = together.filter(|together| *together < ends.len()) {
+            let _ = writeln!(
+                page,
+                "  all together, as in a scale-in: {together} of {total} would end; see --at-once"
+            );
+        }
     }
     if unjudged > 0 {
         let _ =
@@ -244,6 +295,7 @@ pub(crate) fn page(places: &[Place], unjudged: usize, screen: Screen) -> String 
 fn verdict(ends: usize, unknown: usize, stuck: usize) -> String {
     match (ends, unknown, stuck) {
         (1, 0, 0) => "The drain would end by itself.".to_owned(),
+        (2, 0, 0) => "Both drains would end by themselves.".to_owned(),
         (n, 0, 0) => format!("All {n} drains would end by themselves."),
         (ends, unknown, stuck) => {
             let all = ends + unknown + stuck;
@@ -306,12 +358,25 @@ fn moves(places: &[Place]) -> Vec<String> {
     places.iter().flat_map(|place| place.plan.moves.iter().map(line)).collect()
 }
 
+/// Returns the waits, each once with its instances.
 fn waits(places: &[Place]) -> Vec<String> {
-    let all = places.iter().flat_map(|place| &place.plan.instances);
-    let lines = |(id, one): (&String, &InstancePlan)| -> Vec<String> {
-        one.waits.iter().map(|wait| format!("{id}: {wait}")).collect()
+    let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (id, one) in places.iter().flat_map(|place| &place.plan.instances) {
+        for wait in &one.waits {
+            // Targets of one load balancer differ in the instance alone.
+            let text = wait.to_string();
+            let text = match (wait, text.split_once(" in ")) {
+                (Wait::Target { .. }, Some((_, balancer))) => balancer.to_owned(),
+                _ => text,
+            };
+            found.entry(text).or_default().insert(id);
+        }
+    }
+    let line = |(text, ids): (String, BTreeSet<&str>)| {
+        let ids: Vec<&str> = ids.into_iter().collect();
+        format!("{text} ({})", listed(&ids))
     };
-    let mut lines: Vec<String> = all.flat_map(lines).collect();
+    let mut lines: Vec<String> = found.into_iter().map(line).collect();
     if lines.len() > MOST_WAITS {
         let more = lines.split_off(MOST_WAITS).len();
         lines.push(format!("and {more} more; `-o json` has all"));
@@ -328,7 +393,7 @@ fn document(places: &[Place]) -> Value {
     let named = |name: &str, text: String| json!({ "name": name, "text": text });
     let mut instances = Vec::new();
     let mut moves = Vec::new();
-    for Place { name: (account, region), plan } in places {
+    for Place { name: (account, region), plan, .. } in places {
         instances.extend(plan.instances.iter().map(|(id, one)| {
             json!({
                 "instance_id": id, "account": account, "region": region, "clusters": one.clusters,
@@ -351,6 +416,7 @@ fn document(places: &[Place]) -> Value {
     let takes = places.iter().map(|place| place.plan.takes.as_secs()).max();
     json!({
         "verdict": worst(places).name(),
+        "by_turns": places.iter().any(|place| place.together.is_some()),
         "instances": instances,
         "moves": moves,
         "groups": notes.map(ToString::to_string).collect::<Vec<_>>(),
@@ -367,7 +433,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
     use ecs_drain_state::diagnosis::{Cause, Lack, Looked, Tasks};
-    use ecs_drain_state::plan::{Doubt, Note, Wait};
+    use ecs_drain_state::plan::{Doubt, InstancePlan, Note};
 
     fn tasks(first: &str, service: &str) -> Tasks {
         Tasks {
@@ -429,13 +495,14 @@ mod tests {
             }],
             takes: Duration::from_secs(990),
         };
-        vec![Place { name: ("123456789012".to_owned(), "eu-west-1".to_owned()), plan }]
+        let name = ("123456789012".to_owned(), "eu-west-1".to_owned());
+        vec![Place { name, plan, together: None }]
     }
 
     #[test]
     fn the_verdict_comes_first_and_every_line_fits() {
         let screen = Screen { width: Some(80), terminal: true, ..Screen::default() };
-        let shown = screen.fit(&page(&mixed(), 1, screen));
+        let shown = screen.fit(&page(&mixed(), Way::AtOnce(Then::Terminate), 1, screen));
         compare("plan", &shown);
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     }
@@ -446,7 +513,10 @@ mod tests {
         places[0].plan.instances.retain(|_, one| one.verdict() == Verdict::Ends);
         places[0].plan.moves.truncate(1);
         places[0].plan.notes.clear();
-        compare("plan-ends", &page(&places, 0, Screen::default()));
+        let another = places[0].plan.instances["i-0old"].clone();
+        places[0].plan.instances.insert("i-0older".to_owned(), another);
+        places[0].together = Some(0);
+        compare("plan-ends", &page(&places, Way::ByTurns(Pace::default()), 0, Screen::default()));
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn group(
     GroupFacts {
         name: view.name.clone(),
         minimum: view.minimum,
+        maximum: view.maximum,
         desired: view.desired,
         suspended: view.suspended.clone(),
         other_hooks: others.map(|hook| hook.name.clone()).collect(),
@@ -169,6 +170,7 @@ impl Cluster<'_> {
                 cluster: self.name.to_owned(),
                 chosen: is_chosen,
                 agent_connected: view.facts.agent_connected,
+                capacity: (view.status == ContainerInstanceStatus::Active).then_some(view.facts),
                 ..Leaving::default()
             };
             leaving.push((one, tasks));

@@ -21,7 +21,7 @@
 //! | [`rollout`] | the replacement of the old instances of groups, as one record |
 //! | [`drain`] | one drain as one value, and the guard of each call |
 //! | [`diagnosis`] | the causes that keep a drain from moving |
-//! | [`plan()`](plan::plan) | whether drains would end by themselves, before they begin |
+//! | [`plan`] | whether drains would end by themselves, before they begin |
 //! | [`text`] | cleaning of foreign text before it is shown |
 //! | [`time`] | two clocks, as two types |
 

@@ -1,9 +1,10 @@
 //! The answer to "would these instances end by themselves if they were drained now?", before
 //! anything is changed.
 //!
-//! [`plan`] judges facts that were read once ([`Snapshot`]). All chosen instances are taken as
-//! `DRAINING` together, whatever the policy's concurrency: one after the other they need no more
-//! room than that.
+//! Facts that were read once ([`Snapshot`]) are judged in one of two ways. [`by_turns`] takes at
+//! most `max_concurrent` of a cluster at a time, each replaced by its group. [`at_once`] takes all
+//! chosen instances as `DRAINING` together, and none as replaced: instances that are not replaced
+//! need no more room one after the other than together.
 //!
 //! The verdict is conservative. [`Verdict::Ends`] needs every fact, and room for every replacement
 //! that must start first, in whatever order and on whichever instances ECS places the tasks. A
@@ -15,12 +16,14 @@
 //! | `facts.rs` | the facts of a plan |
 //! | `moves.rs` | each service: percentages, deployments, places for its replacements |
 //! | `room.rs` | free resources of the instances that stay |
+//! | `turns.rs` | drains by turns, with new instances |
 //! | `waits.rs` | each instance: its own tasks and targets, and the time they take |
 //! | `words.rs` | doubts, waits and notes in words |
 
 mod facts;
 mod moves;
 mod room;
+mod turns;
 mod waits;
 mod words;
 
@@ -29,6 +32,7 @@ mod tests;
 
 pub use facts::{ClusterFacts, GroupFacts, Leaving, Snapshot};
 pub use moves::Move;
+pub use turns::{Pace, by_turns};
 pub use waits::Wait;
 
 use crate::diagnosis::{Cause, Tasks};
@@ -182,6 +186,11 @@ pub enum Doubt {
     },
     /// The instance's Auto Scaling group could not be read.
     GroupUnread,
+    /// Its turn comes after a drain that may not end.
+    Behind {
+        /// EC2 instance id of that drain.
+        instance: String,
+    },
 }
 
 /// A limit of an Auto Scaling group, for the operator to know.
@@ -221,8 +230,16 @@ pub enum Note {
     },
 }
 
-/// Judges the drains of the chosen instances, with this future of a drained instance.
-pub fn plan(snapshot: &Snapshot, then: Then, now: Timestamp) -> Plan {
+/// Judges the drains of the chosen instances together, with this future of a drained instance.
+pub fn at_once(snapshot: &Snapshot, then: Then, now: Timestamp) -> Plan {
+    let mut plan = judge(snapshot, then, now);
+    plan.takes = takes(snapshot, &plan);
+    plan.notes = notes(snapshot);
+    plan
+}
+
+/// Judges the chosen instances that leave together. Time and notes are left out.
+fn judge(snapshot: &Snapshot, then: Then, now: Timestamp) -> Plan {
     let services = moves::judge(snapshot, now);
     let mut plan = Plan::default();
     for leaving in snapshot.leaving.iter().filter(|leaving| leaving.chosen) {
@@ -236,9 +253,8 @@ pub fn plan(snapshot: &Snapshot, then: Then, now: Timestamp) -> Plan {
         one.doubts.sort();
         one.doubts.dedup();
     }
-    plan.takes = takes(snapshot, &plan);
-    plan.notes = notes(snapshot);
-    plan.moves = services.into_values().map(|service| service.shown).collect();
+    let shown = services.into_values().map(|service| service.shown);
+    plan.moves = shown.filter(|service| service.tasks > 0).collect();
     plan
 }
 
@@ -248,9 +264,7 @@ fn takes(snapshot: &Snapshot, plan: &Plan) -> Duration {
     let mut clusters: BTreeMap<&str, (u32, u32, Duration)> = BTreeMap::new();
     for leaving in snapshot.leaving.iter().filter(|leaving| leaving.chosen) {
         let Some(one) = plan.instances.get(&leaving.instance_id) else { continue };
-        let others = snapshot.clusters.get(&leaving.cluster).and_then(|c| c.others.as_ref());
-        let stay = others.map_or(0, |others| others.instances.len());
-        let size = u32::try_from(stay + snapshot.leaving.len()).unwrap_or(u32::MAX);
+        let size = snapshot.size(&leaving.cluster);
         let (count, at_once, longest) = clusters.entry(&leaving.cluster).or_default();
         *count += 1;
         *at_once = leaving.policy.max_concurrent.of(size);

@@ -7,7 +7,7 @@ use super::page::surge as surge_words;
 use crate::aws::{self, Environment, GroupView, LaunchTemplate, MemberView, Session};
 use crate::cli::asking::{AskArgs, Desk};
 use crate::cli::confirm::confirm;
-use crate::cli::plan;
+use crate::cli::plan::{self, Way};
 use crate::cli::select::{ClusterArgs, Pick, Selection, Wanted, select};
 use crate::cli::words::length;
 use crate::cli::{Failure, Global};
@@ -15,7 +15,7 @@ use crate::config::{Config, Patterns, span};
 use crate::quote::plain;
 use clap::{ArgGroup, Args};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
-use ecs_drain_state::Then;
+use ecs_drain_state::plan::Pace;
 use ecs_drain_state::rollout::{
     MOST, Options, Selection as Old, Start, Surge, What, check_name, key,
 };
@@ -161,6 +161,12 @@ impl StartArgs {
         }
     }
 
+    /// Returns the pace for a plan: without new instances, a wave of a group leaves at once.
+    const fn pace(&self) -> Pace {
+        let wave = if matches!(self.surge, Surge::None) { self.wave } else { u32::MAX };
+        Pace { surge: self.surge, wave }
+    }
+
     const fn options(&self) -> Options {
         Options {
             surge: self.surge,
@@ -213,12 +219,8 @@ pub(super) async fn run(
         )));
     }
     if args.dry_run {
-        writeln!(
-            out,
-            "New instances of --surge are not counted here: drains can end that find no room now.\n"
-        )?;
-        return plan::print(&config, &selection, Then::Terminate, plan::Output::Text, now, out)
-            .await;
+        let way = Way::ByTurns(args.pace());
+        return plan::print(&config, &selection, way, plan::Output::Text, now, out).await;
     }
     let question = question(args, &parts, total, &left_out(selection.unjudged, found.leaving));
     confirm(&question, args.yes, out)?;

@@ -1,6 +1,6 @@
 //! The facts of a plan. A fact that is `None` was not read.
 
-use crate::diagnosis::{Others, ServiceFacts, TargetFacts, TaskFacts};
+use crate::diagnosis::{InstanceFacts, Others, ServiceFacts, TargetFacts, TaskFacts};
 use crate::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,18 @@ pub struct Snapshot {
     pub clusters: BTreeMap<String, ClusterFacts>,
     /// The chosen container instances, and others that drain already: their tasks need room, too.
     pub leaving: Vec<Leaving>,
+    /// Instances of earlier turns: their tasks run elsewhere, and it is not known where.
+    pub moved: Vec<Leaving>,
+}
+
+impl Snapshot {
+    /// Returns the number of container instances of a cluster that are `ACTIVE` or leave.
+    pub(super) fn size(&self, cluster: &str) -> u32 {
+        let others = self.clusters.get(cluster).and_then(|facts| facts.others.as_ref());
+        let stay = others.map_or(0, |others| others.instances.len());
+        let leave = self.leaving.iter().filter(|leaving| leaving.cluster == cluster).count();
+        u32::try_from(stay + leave).unwrap_or(u32::MAX)
+    }
 }
 
 /// A cluster.
@@ -51,8 +63,17 @@ pub struct Leaving {
     pub of_group: Vec<TargetFacts>,
     /// Descriptions of load balancers whose targets could not be read.
     pub unread_balancers: BTreeSet<String>,
+    /// Its free resources. `None` if they could not be read, or if ECS places no tasks on it.
+    pub capacity: Option<InstanceFacts>,
     /// Its Auto Scaling group: `None` if it could not be read, `Some(None)` if it is in none.
     pub group: Option<Option<GroupFacts>>,
+}
+
+impl Leaving {
+    /// Returns the name of its Auto Scaling group, if it is known to have one.
+    pub(super) fn group_name(&self) -> Option<&str> {
+        Some(&self.group.as_ref()?.as_ref()?.name)
+    }
 }
 
 /// An Auto Scaling group. (Source: Auto Scaling API reference, AutoScalingGroup.)
@@ -62,6 +83,8 @@ pub struct GroupFacts {
     pub name: String,
     /// `MinSize`.
     pub minimum: u32,
+    /// `MaxSize`.
+    pub maximum: u32,
     /// `DesiredCapacity`.
     pub desired: u32,
     /// Names of its suspended processes.

@@ -34,6 +34,8 @@ pub struct Move {
 #[derive(Default)]
 pub(super) struct Judged {
     pub(super) shown: Move,
+    /// Number of its tasks that left in earlier turns, and run elsewhere.
+    earlier: usize,
     pub(super) causes: Vec<Cause>,
     pub(super) doubts: Vec<Doubt>,
 }
@@ -41,11 +43,13 @@ pub(super) struct Judged {
 /// Judges every service whose tasks leave.
 pub(super) fn judge(snapshot: &Snapshot, now: Timestamp) -> BTreeMap<ServiceKey, Judged> {
     let mut judged: BTreeMap<ServiceKey, Judged> = BTreeMap::new();
-    let tasks = snapshot.leaving.iter().flat_map(|leaving| leaving.tasks.iter().flatten());
-    for task in tasks.filter(|task| !task.stopping) {
-        let TaskKind::Replica(name) = &task.kind else { continue };
-        let key = (task.cluster.clone(), name.clone());
-        judged.entry(key).or_default().shown.tasks += 1;
+    for (instances, is_earlier) in [(&snapshot.leaving, false), (&snapshot.moved, true)] {
+        let tasks = instances.iter().flat_map(|leaving| leaving.tasks.iter().flatten());
+        for task in tasks.filter(|task| !task.stopping) {
+            let TaskKind::Replica(name) = &task.kind else { continue };
+            let one = judged.entry((task.cluster.clone(), name.clone())).or_default();
+            *(if is_earlier { &mut one.earlier } else { &mut one.shown.tasks }) += 1;
+        }
     }
     for ((cluster, name), one) in &mut judged {
         (one.shown.cluster, one.shown.service) = (cluster.clone(), name.clone());
@@ -60,7 +64,8 @@ pub(super) fn judge(snapshot: &Snapshot, now: Timestamp) -> BTreeMap<ServiceKey,
         place(here.map(|((_, name), one)| (name.as_str(), one)).collect(), facts);
     }
     // Unread tasks may need the same room, and be tasks of the same services.
-    for leaving in snapshot.leaving.iter().filter(|leaving| leaving.tasks.is_none()) {
+    let all = snapshot.leaving.iter().chain(&snapshot.moved);
+    for leaving in all.filter(|leaving| leaving.tasks.is_none()) {
         for (_, one) in judged.iter_mut().filter(|((of, _), _)| *of == leaving.cluster) {
             one.doubts.push(Doubt::TasksUnread);
         }
@@ -115,7 +120,7 @@ struct Ground<'a> {
     free: Vec<Place<'a>>,
     /// The instances with every replacement that must start first, as far as there is room.
     filled: Vec<Place<'a>>,
-    /// Leaving tasks by service.
+    /// Tasks by service that leave, or have left in earlier turns.
     tasks: Vec<(&'a str, usize)>,
 }
 
@@ -135,11 +140,16 @@ fn place(mut services: Vec<(&str, &mut Judged)>, facts: &ClusterFacts) {
         std::cmp::Reverse(size.map(|size| (size.cpu.max(size.memory), size.cpu)))
     });
     for (name, one) in &mut services {
-        fill(&mut places, facts, name, &mut one.shown, true);
+        fill(&mut places, facts, name, one.earlier, &mut Move::default());
+    }
+    for (name, one) in &mut services {
+        let first = one.shown.first;
+        fill(&mut places, facts, name, first, &mut one.shown);
     }
     let filled = places.clone();
     let tasks = services.iter().filter_map(|(name, one)| {
-        Some((facts.services.get_key_value(*name)?.0.as_str(), one.shown.tasks))
+        let count = one.earlier + one.shown.tasks;
+        Some((facts.services.get_key_value(*name)?.0.as_str(), count))
     });
     let ground = Ground { facts, others, free, filled, tasks: tasks.collect() };
     for (name, one) in services.iter_mut().filter(|(_, one)| one.shown.first > 0) {
@@ -148,34 +158,39 @@ fn place(mut services: Vec<(&str, &mut Judged)>, facts: &ClusterFacts) {
         }
     }
     for (name, one) in &mut services {
-        fill(&mut places, facts, name, &mut one.shown, false);
+        let rest = one.shown.tasks - one.shown.first;
+        fill(&mut places, facts, name, rest, &mut one.shown);
     }
 }
 
-/// Places replacements of a service: those that must start first, or the others.
+/// Places this many tasks of a service.
 fn fill<'a>(
     places: &mut [Place<'a>],
     facts: &'a ClusterFacts,
     name: &str,
+    count: usize,
     shown: &mut Move,
-    first: bool,
 ) {
-    let count = if first { shown.first } else { shown.tasks - shown.first };
     let known = facts.services.get_key_value(name);
     let size = known.and_then(|(name, service)| Some((name, service, Size::of(service)?)));
     let Some((name, service, size)) = size else {
         shown.without += count;
         return;
     };
-    for _ in 0..count {
-        let fits =
-            |place: &&mut Place<'_>| place.allows(service) && place.fits(name, service, &size);
-        match places.iter_mut().find(fits) {
+    // Room only gets less here: a place that was too small once is so for the rest.
+    let mut from = 0;
+    for n in 0..count {
+        let fits = |place: &Place<'_>| place.allows(service) && place.fits(name, service, &size);
+        match places.iter().skip(from).position(fits) {
             Some(found) => {
-                found.take(name, &size);
-                *shown.places.entry(found.id().to_owned()).or_default() += 1;
+                from += found;
+                places[from].take(name, &size);
+                *shown.places.entry(places[from].id().to_owned()).or_default() += 1;
             }
-            None => shown.without += 1,
+            None => {
+                shown.without += count - n;
+                return;
+            }
         }
     }
 }
@@ -204,7 +219,7 @@ impl Ground<'_> {
         {
             one.causes.push(cause);
         } else if one.shown.without > 0
-            || !self.is_certain(name, service, &size, &eligible, one.shown.first)
+            || !self.is_certain(name, service, &size, &eligible, one.earlier + one.shown.first)
         {
             let replacements = one.shown.first;
             one.doubts.push(Doubt::TightRoom { service: name.to_owned(), replacements });
@@ -224,7 +239,8 @@ impl Ground<'_> {
     }
 
     /// Returns whether the last replacement that must start first finds a place in any case. The
-    /// rivals of the same service are the others that must: with more of them it is not needed.
+    /// rivals of the same service are the others that must, and those of earlier turns: with more of
+    /// them it is not needed. `first` counts all of these.
     fn is_certain(
         &self,
         name: &str,

@@ -8,6 +8,7 @@ use crate::diagnosis::{
     Constraint, InstanceFacts, Need, Others, Port, Protection, ServiceFacts, TargetFacts, TaskFacts,
 };
 use crate::policy::{DaemonTasks, StandaloneTasks};
+use crate::rollout::Surge;
 use crate::sight::TaskKind;
 use jiff::SignedDuration;
 
@@ -75,11 +76,15 @@ fn snapshot(others: &[InstanceFacts], services: &[(&str, ServiceFacts, usize)]) 
         services: named.collect(),
         ..ClusterFacts::default()
     };
-    Snapshot { clusters: [("web".to_owned(), facts)].into(), leaving: vec![leaving] }
+    Snapshot {
+        clusters: [("web".to_owned(), facts)].into(),
+        leaving: vec![leaving],
+        ..Snapshot::default()
+    }
 }
 
 fn planned(snapshot: &Snapshot) -> Plan {
-    plan(snapshot, Then::Terminate, now())
+    at_once(snapshot, Then::Terminate, now())
 }
 
 /// Checks the verdict, and the names of causes and doubts.
@@ -284,7 +289,7 @@ fn targets_that_ecs_does_not_deregister_stay() {
     assert_eq!(planned(&facts).takes, Duration::from_secs(120 + 60 + 120));
     facts.leaving[0].of_group = vec![target("i-1 in target group own")];
     check(&facts, Verdict::Ends, "");
-    assert_eq!(plan(&facts, Then::Keep, now()).verdict(), Verdict::Stuck);
+    assert_eq!(at_once(&facts, Then::Keep, now()).verdict(), Verdict::Stuck);
     facts.leaving[0].strays = vec![target("i-1 in target group web")];
     check(&facts, Verdict::Stuck, "TargetStays");
 }
@@ -304,6 +309,7 @@ fn the_limits_of_the_group_are_noted() {
     facts.leaving[0].group = Some(Some(GroupFacts {
         name: "web".to_owned(),
         minimum: 2,
+        maximum: 3,
         desired: 2,
         suspended: ["Launch".to_owned(), "AZRebalance".to_owned()].into(),
         other_hooks: vec!["backup".to_owned()],
@@ -324,4 +330,117 @@ fn the_estimate_counts_rounds() {
     let two = Leaving { instance_id: "i-2".to_owned(), ..facts.leaving[0].clone() };
     facts.leaving.push(two);
     assert_eq!(planned(&facts).takes, Duration::from_secs(2 * 180));
+}
+
+/// Returns a cluster of equal instances `i-1`, `i-2`, … in one group, each with the same tasks, that
+/// all leave, and these instances that stay.
+fn fleet(
+    count: usize,
+    free: i64,
+    others: &[InstanceFacts],
+    services: &[(&str, ServiceFacts, usize)],
+) -> Snapshot {
+    let mut facts = snapshot(others, services);
+    let group = GroupFacts {
+        name: "web-asg".to_owned(),
+        maximum: u32::try_from(count + others.len() + 1).unwrap(),
+        desired: u32::try_from(count + others.len()).unwrap(),
+        ..GroupFacts::default()
+    };
+    let one = Leaving { group: Some(Some(group)), ..facts.leaving[0].clone() };
+    facts.leaving = (1..=count)
+        .map(|n| Leaving {
+            instance_id: format!("i-{n}"),
+            capacity: Some(instance(&n.to_string(), free)),
+            ..one.clone()
+        })
+        .collect();
+    facts
+}
+
+fn group(one: &mut Leaving) -> &mut GroupFacts {
+    one.group.as_mut().unwrap().as_mut().unwrap()
+}
+
+/// Checks verdict and reasons of each instance: `i-1: Ends; i-2: Stuck NoRoom`.
+#[track_caller]
+fn check_turns(facts: &Snapshot, pace: Pace, expected: &str) -> Plan {
+    let plan = by_turns(facts, pace, now());
+    let line = |(id, one): (&String, &InstancePlan)| {
+        let names = one.causes.iter().map(Cause::name).chain(one.doubts.iter().map(Doubt::name));
+        let words = [one.verdict().name()].into_iter().chain(names);
+        format!("{id}: {}", words.collect::<Vec<_>>().join(" "))
+    };
+    let shown: Vec<String> = plan.instances.iter().map(line).collect();
+    assert_eq!(shown.join("; "), expected);
+    plan
+}
+
+/// All at once there is no other instance; one after the other each is replaced.
+#[test]
+fn a_whole_cluster_leaves_one_by_one() {
+    let mut facts = fleet(3, 512, &[], &[("api", service(6, 100, 200, 256), 2)]);
+    let together = at_once(&facts, Then::Terminate, now());
+    assert_eq!(together.verdict(), Verdict::Stuck);
+    let plan = check_turns(&facts, Pace::default(), "i-1: Ends; i-2: Ends; i-3: Ends");
+    let [moved] = &plan.moves[..] else { panic!("{:?}", plan.moves) };
+    assert_eq!((moved.tasks, moved.first, moved.without), (6, 6, 0));
+    assert!(moved.places.contains_key("a new instance of web-asg"), "{moved:?}");
+    assert_eq!(plan.takes, together.takes);
+    // Nothing replaces them: the second finds too little room, and the third comes after it.
+    for one in &mut facts.leaving {
+        group(one).suspended.insert("Launch".to_owned());
+    }
+    let expected = "i-1: Ends; i-2: Stuck NoRoom; i-3: Stuck NoOtherInstance Behind";
+    check_turns(&facts, Pace::default(), expected);
+}
+
+/// The two of a turn need room for the tasks of both on the third.
+#[test]
+fn a_turn_has_as_many_instances_as_the_policy_allows() {
+    let mut facts = fleet(3, 512, &[], &[("api", service(6, 100, 200, 256), 2)]);
+    let two = crate::policy::Concurrency::Count(2);
+    facts.leaving.iter_mut().for_each(|one| one.policy.max_concurrent = two);
+    let expected = "i-1: Stuck NoRoom; i-2: Stuck NoRoom; i-3: NotKnown Behind";
+    check_turns(&facts, Pace::default(), expected);
+    let wave = Pace { wave: 1, ..Pace::default() };
+    check_turns(&facts, wave, "i-1: Ends; i-2: Ends; i-3: Ends");
+}
+
+/// The group has room for one new instance, with which two can leave at once.
+#[test]
+fn new_instances_give_room_before_the_first_turn() {
+    let mut facts = fleet(2, 0, &[], &[("api", service(4, 100, 200, 256), 2)]);
+    let expected = "i-1: Stuck NoRoom; i-2: Stuck NoRoom Behind";
+    check_turns(&facts, Pace::default(), expected);
+    let surge = Pace { surge: Surge::All, ..Pace::default() };
+    check_turns(&facts, surge, "i-1: Ends; i-2: Ends");
+    for one in &mut facts.leaving {
+        group(one).maximum = group(one).desired;
+    }
+    check_turns(&facts, surge, expected);
+}
+
+/// The small task of the first turn can take the only place of the large one, unless the new
+/// instance has room for that, too.
+#[test]
+fn tasks_of_earlier_turns_are_rivals_of_later_ones() {
+    let small = ("small", service(2, 100, 200, 600), 1);
+    let large = ("large", service(1, 100, 200, 1024), 1);
+    let mut facts = fleet(2, 0, &[instance("a", 1024)], &[small, large]);
+    // The first has a small task alone, the second a large one alone.
+    facts.leaving[0].tasks.as_mut().unwrap().truncate(1);
+    facts.leaving[1].tasks.as_mut().unwrap().remove(0);
+    check_turns(&facts, Pace::default(), "i-1: Ends; i-2: Stuck NoRoom");
+    let free = facts.leaving[0].capacity.as_mut().unwrap();
+    free.cpu = Some(424);
+    check_turns(&facts, Pace::default(), "i-1: Ends; i-2: Ends");
+}
+
+#[test]
+fn drains_that_are_under_way_take_room_in_every_turn() {
+    let mut facts = fleet(2, 512, &[], &[("api", service(6, 100, 200, 256), 2)]);
+    let busy = Leaving { instance_id: "i-9".to_owned(), chosen: false, ..facts.leaving[0].clone() };
+    facts.leaving.push(Leaving { capacity: None, ..busy });
+    check_turns(&facts, Pace::default(), "i-1: Stuck NoRoom; i-2: Stuck NoRoom Behind");
 }

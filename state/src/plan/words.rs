@@ -20,6 +20,7 @@ impl Doubt {
             Doubt::ProtectionUnread { .. } => "ProtectionUnread",
             Doubt::TargetsUnread { .. } => "TargetsUnread",
             Doubt::GroupUnread => "GroupUnread",
+            Doubt::Behind { .. } => "Behind",
         }
     }
 }
@@ -70,6 +71,9 @@ impl fmt::Display for Doubt {
                 write!(f, "the targets of {balancer} could not be read")
             }
             Doubt::GroupUnread => f.write_str("its Auto Scaling group could not be read"),
+            Doubt::Behind { instance } => {
+                write!(f, "its turn comes after {instance}, which may not end by itself")
+            }
         }
     }
 }

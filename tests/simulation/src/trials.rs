@@ -16,7 +16,7 @@ use ecs_drain::config::{Config, Given};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::reader::{Candidate, search, survey};
 use ecs_drain::store::{Ids, Read, Store, TableOptions};
-use ecs_drain_state::plan::{InstancePlan, Plan, Verdict, plan};
+use ecs_drain_state::plan::{InstancePlan, Pace, Plan, Verdict, at_once, by_turns};
 use ecs_drain_state::request::What;
 use ecs_drain_state::{Outcome, Then};
 use fastrand::Rng;
@@ -131,7 +131,8 @@ pub fn try_all(seeds: impl Iterator<Item = u64> + Send) -> Figures {
     figures.into_inner().unwrap()
 }
 
-/// Makes one trial.
+/// Makes one trial: with an even seed the instances are kept, and with an odd one each is replaced by
+/// its group, in turns.
 pub fn trial(seed: u64) -> Trial {
     virtual_time(seed, || async {
         let mut dice = Rng::with_seed(seed);
@@ -145,12 +146,17 @@ pub fn trial(seed: u64) -> Trial {
         simulator.with(|cloud| disturb(&mut dice, cloud, &ids));
         tokio::time::sleep(seconds(300)).await;
         let rules = Rules::new(&mut dice);
+        let then = if seed.is_multiple_of(2) { Then::Keep } else { Then::Terminate };
+        let most = if then == Then::Keep { (ids.len() - 1).min(4) } else { ids.len() };
         let mut chosen = ids.clone();
         dice.shuffle(&mut chosen);
-        chosen.truncate(dice.usize(1..=(ids.len() - 1).min(4)));
-        let planned = ask(&simulator, &rules.config(rules.at_once), &chosen).await;
-        // A drain that is stuck keeps its turn: the plan takes all instances at once.
-        let at_once = if planned.verdict() == Verdict::Ends { rules.at_once } else { 100 };
+        chosen.truncate(dice.usize(1..=most));
+        // Turns are in the order of the ids.
+        chosen.sort();
+        let planned = ask(&simulator, &rules.config(rules.at_once), &chosen, then).await;
+        // A drain that is stuck keeps its turn: without turns the plan takes all instances at once.
+        let is_plain = then == Then::Keep && planned.verdict() != Verdict::Ends;
+        let at_once = if is_plain { 100 } else { rules.at_once };
         let config = rules.config(at_once);
         let rounds = chosen.len().div_ceil(at_once as usize);
         let slack = SLACK * u32::try_from(rounds).expect("a few rounds");
@@ -158,7 +164,7 @@ pub fn trial(seed: u64) -> Trial {
             chosen.iter().for_each(|id| cloud.checkers.allow_operator(id.as_str()));
         });
         let most = planned.takes + slack;
-        let mut left = drain(&simulator, &table, &config, &chosen, most, seed).await;
+        let mut left = drain(&simulator, &table, &config, &chosen, then, most, seed).await;
         let instances = planned.instances.into_iter().map(|(id, plan)| {
             let left = left.remove(&id);
             (id, (plan, left))
@@ -168,7 +174,7 @@ pub fn trial(seed: u64) -> Trial {
 }
 
 /// Asks for the plan, as a person does.
-async fn ask(simulator: &Simulator, config: &Config, chosen: &[String]) -> Plan {
+async fn ask(simulator: &Simulator, config: &Config, chosen: &[String], then: Then) -> Plan {
     let session = connect(&somebody(simulator), NEAR, None).await.expect("a session");
     let found = search(&session, chosen).await.expect("container instances");
     let candidates: Vec<Candidate> = found
@@ -183,7 +189,10 @@ async fn ask(simulator: &Simulator, config: &Config, chosen: &[String]) -> Plan 
         .collect();
     let (hooks, now) = (&config.scopes[0].hooks, wall(simulator));
     let facts = survey(&session, &candidates, &config.policies, hooks, now).await;
-    plan(&facts, Then::Keep, now)
+    match then {
+        Then::Keep => at_once(&facts, then, now),
+        _ => by_turns(&facts, Pace::default(), now),
+    }
 }
 
 /// Drains the instances for at most this long, and returns the last messages of those whose drain
@@ -193,11 +202,12 @@ async fn drain(
     table: &Store,
     config: &Config,
     chosen: &[String],
+    then: Then,
     most: Duration,
     seed: u64,
 ) -> BTreeMap<String, String> {
     for id in chosen {
-        let request = request(simulator, table, id, What::Drain { then: Then::Keep }).await;
+        let request = request(simulator, table, id, What::Drain { then }).await;
         table.ask(&request).await.expect("a request");
     }
     let life = run_with_ids(
