@@ -40,6 +40,8 @@ pub(crate) struct Sizes {
     clusters: RefCell<BTreeMap<String, (Mono, Option<u32>)>>,
     /// State of each service.
     services: RefCell<BTreeMap<Service, Known>>,
+    /// Tags of services that do not count, each with its mistake.
+    bad_tags: RefCell<BTreeMap<Service, String>>,
     wanted: RefCell<BTreeSet<Wanted>>,
 }
 
@@ -108,10 +110,28 @@ impl Sizes {
         known.1 = state.map(|state| (read, state)).or(known.1);
     }
 
+    /// Takes over the mistake in a service's tag, `None` if there is none. Returns whether that is
+    /// new.
+    pub(crate) fn learn_bad_tag(&self, cluster: &str, service: &str, bad: Option<&str>) -> bool {
+        let key = (cluster.to_owned(), service.to_owned());
+        let mut bad_tags = self.bad_tags.borrow_mut();
+        let before = match bad {
+            Some(bad) => bad_tags.insert(key, bad.to_owned()),
+            None => bad_tags.remove(&key),
+        };
+        before.as_deref() != bad
+    }
+
+    /// Returns the mistake in a service's tag.
+    pub(crate) fn bad_tag(&self, cluster: &str, service: &str) -> Option<String> {
+        self.bad_tags.borrow().get(&(cluster.to_owned(), service.to_owned())).cloned()
+    }
+
     /// Forgets clusters without drains, and their services.
     pub(crate) fn retain(&self, drains_in: impl Fn(&str) -> bool) {
         self.clusters.borrow_mut().retain(|cluster, _| drains_in(cluster));
         self.services.borrow_mut().retain(|(cluster, _), _| drains_in(cluster));
+        self.bad_tags.borrow_mut().retain(|(cluster, _), _| drains_in(cluster));
     }
 }
 
@@ -133,7 +153,7 @@ mod tests {
         assert_eq!(sizes.service("web", "shop", at(0)), None);
         let wanted = (vec!["web".to_owned()], [("web".to_owned(), vec!["shop".to_owned()])].into());
         assert_eq!(sizes.take_wanted(), wanted);
-        let state = ServiceState { desired: 4, running: 4, deploys: false };
+        let state = ServiceState { desired: 4, running: 4, deploys: false, kept: None };
         sizes.learn_cluster("web", at(0), Some(7));
         sizes.learn_service("web", "shop", at(0), Some(state));
         assert_eq!(sizes.cluster("web", at(59)), Some(7));

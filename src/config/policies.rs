@@ -54,6 +54,7 @@ pub(super) struct Rules {
     max_concurrent_group: Option<Option<Concurrency>>,
     max_concurrent_service: Option<Option<Concurrency>>,
     require_steady: Option<bool>,
+    service_tags: Option<bool>,
     hold_lifecycle: Option<bool>,
     rebalance: Option<Rebalance>,
     blind_margin: Option<Duration>,
@@ -99,6 +100,16 @@ impl Policies {
             self.default.rebalance,
             |rules| rules.rebalance,
             |rebalance| *rebalance == Rebalance::Terminate,
+        )
+    }
+
+    /// Returns whether any policy heeds the tags of services.
+    pub(crate) fn heed_services(&self) -> bool {
+        self.anywhere(
+            "service_tags",
+            self.default.service_tags,
+            |rules| rules.service_tags,
+            |heeds| *heeds,
         )
     }
 
@@ -185,6 +196,7 @@ impl Rules {
         set(&mut policy.max_concurrent_group, &self.max_concurrent_group);
         set(&mut policy.max_concurrent_service, &self.max_concurrent_service);
         set(&mut policy.require_steady, &self.require_steady);
+        set(&mut policy.service_tags, &self.service_tags);
         set(&mut policy.hold_lifecycle, &self.hold_lifecycle);
         set(&mut policy.rebalance, &self.rebalance);
         set(&mut policy.blind_margin, &self.blind_margin);
@@ -268,6 +280,7 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
         max_concurrent_service: get("max_concurrent_service")
             .and_then(|node| concurrency_or_none(&node, problems)),
         require_steady: get("require_steady").and_then(|node| node.flag(problems)),
+        service_tags: get("service_tags").and_then(|node| node.flag(problems)),
         hold_lifecycle: get("hold_lifecycle").and_then(|node| node.flag(problems)),
         rebalance: get("rebalance").and_then(|node| node.choice(REBALANCE, problems)),
         at_deadline: get("at_deadline").and_then(|node| node.choice(AT_DEADLINE, problems)),

@@ -368,6 +368,7 @@ fn budgets_are_numbers_or_shares() {
         Some(Concurrency::Percent(20))
     );
     assert!(policy("require_steady = true").require_steady);
+    assert!(policy("service_tags = true").service_tags);
     assert!(policy("hold_lifecycle = true").hold_lifecycle);
     for wrong in ["0", "-1", "1.5", "\"0%\"", "\"101%\"", "\"many\"", "\"10\"", "true", "[1]"] {
         let said = refusal(&format!("{SCOPE}[policy]\nmax_concurrent = {wrong}"));

@@ -6,7 +6,7 @@ use crate::groups::GroupsView;
 use crate::log;
 use crate::quote::chain;
 use crate::scope::ScopeState;
-use ecs_drain_state::Mono;
+use ecs_drain_state::Now;
 use ecs_drain_state::budget::{ServiceState, Sizes};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -15,20 +15,20 @@ use std::rc::Rc;
 /// The numbers that are known at this moment.
 pub(super) struct Known<'a> {
     scope: &'a ScopeState,
-    now: Mono,
+    now: Now,
     view: Option<Rc<GroupsView>>,
     groups: OnceCell<BTreeMap<String, u32>>,
 }
 
 /// Returns the numbers that a scope knows. One that is missing or old is requested; the caller then
 /// has it read with [`ScopeState::read_sizes`].
-pub(super) fn of(scope: &ScopeState, now: Mono) -> Known<'_> {
+pub(super) fn of(scope: &ScopeState, now: Now) -> Known<'_> {
     Known { scope, now, view: scope.groups.borrow().clone(), groups: OnceCell::new() }
 }
 
 impl Sizes for Known<'_> {
     fn cluster(&self, cluster: &str) -> Option<u32> {
-        self.scope.sizes.cluster(cluster, self.now)
+        self.scope.sizes.cluster(cluster, self.now.mono)
     }
 
     fn group(&self, group: &str) -> Option<u32> {
@@ -45,7 +45,9 @@ impl Sizes for Known<'_> {
     }
 
     fn service(&self, cluster: &str, service: &str) -> Option<ServiceState> {
-        self.scope.sizes.service(cluster, service, self.now)
+        let mut state = self.scope.sizes.service(cluster, service, self.now.mono)?;
+        state.kept = state.kept.filter(|kept| kept.holds(self.now.wall));
+        Some(state)
     }
 }
 
@@ -90,7 +92,8 @@ async fn read_cluster(shared: &Shared, scope: &ScopeState, cluster: &str) {
 /// Reads services. One that does not exist has no tasks to wait for.
 async fn read_services(shared: &Shared, scope: &ScopeState, cluster: &str, names: &[String]) {
     let began = shared.clock.mono();
-    let described = match scope.session.ecs.service_states(cluster, names).await {
+    let tags = shared.config.policies.heed_services();
+    let described = match scope.session.ecs.service_states(cluster, names, tags).await {
         Ok(described) => {
             if shared.health.repeats.works("services", cluster) {
                 log::scope!(info, scope, cluster, "Services read again");
@@ -116,10 +119,18 @@ async fn read_services(shared: &Shared, scope: &ScopeState, cluster: &str, names
         let found = described.found.iter().find(|view| view.name == *name).map(|view| {
             let facts = &view.facts;
             let deploys = facts.rollout.in_progress;
-            ServiceState { desired: facts.desired, running: facts.running, deploys }
+            let (desired, running) = (facts.desired, facts.running);
+            (ServiceState { desired, running, deploys, kept: view.kept }, view.bad_tag.as_deref())
         });
-        let gone = ServiceState { desired: 0, running: 0, deploys: false };
-        let missing = described.missing.contains(name).then_some(gone);
-        scope.sizes.learn_service(cluster, name, began, found.or(missing));
+        let gone = ServiceState { desired: 0, running: 0, deploys: false, kept: None };
+        let missing = described.missing.contains(name).then_some((gone, None));
+        let (state, bad) = found.or(missing).unzip();
+        if let Some(bad) = bad
+            && scope.sizes.learn_bad_tag(cluster, name, bad)
+            && let Some(tag) = bad
+        {
+            log::scope!(warn, scope, cluster, tag, "Tag of the service does not count");
+        }
+        scope.sizes.learn_service(cluster, name, began, state);
     }
 }

@@ -11,7 +11,7 @@ use crate::quote::chain;
 use crate::reader::{Caches, Stuck, diagnose};
 use crate::scope::ScopeState;
 use crate::store::Saved;
-use ecs_drain_state::budget::{Budgets, Part};
+use ecs_drain_state::budget::{Budgets, Part, tasks};
 use ecs_drain_state::{
     Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Now, Phase, Policy, Record,
     Turn, after_completion,
@@ -19,7 +19,8 @@ use ecs_drain_state::{
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -157,7 +158,7 @@ fn turn(scope: &ScopeState, key: &str, budgets: &mut Option<Budgets>, now: Now) 
         let counted = parts.filter(|(part, slot)| {
             part.begins || !slot.drain.waits_for_window(&slot.policy, now.wall)
         });
-        let sizes = sizes::of(scope, now.mono);
+        let sizes = sizes::of(scope, now);
         let budgets = Budgets::of(counted.map(|(part, _)| part), &sizes, now.mono);
         scope.read_sizes();
         budgets
@@ -176,7 +177,8 @@ fn decide_one(scope: &ScopeState, key: &str, turn: Turn, now: Now) -> Option<Dec
         let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
         slot.stuck = is_stuck(record, standing, &slot.policy) && paused.is_none();
         let stuck = slot.stuck.then_some(standing);
-        let bad_tags = slot.bad_tags.as_deref();
+        let bad_tags = bad_tags(scope, slot);
+        let bad_tags = bad_tags.as_deref();
         let context = Context { turn, paused: paused.as_deref(), causes, stuck, bad_tags };
         let decision = slot.drain.decide(&slot.policy, &context, now);
         if let Some(fault) = &decision.fault {
@@ -192,6 +194,24 @@ fn decide_one(scope: &ScopeState, key: &str, turn: Turn, now: Now) -> Option<Dec
         }
         decision
     })
+}
+
+/// Returns the tags that do not count: of the drain's group, and of services with tasks on its
+/// instance. `None` if neither is known.
+fn bad_tags<'a>(scope: &ScopeState, slot: &'a Slot) -> Option<Cow<'a, [String]>> {
+    let of_group = slot.bad_tags.as_deref();
+    let mut of_services = Vec::new();
+    if slot.policy.service_tags {
+        let record = &slot.drain.record;
+        let now = tasks(record, &slot.drain.facts).into_keys();
+        let then = record.services.iter().flatten().filter_map(|(name, _)| name.split_once('/'));
+        let services: BTreeSet<(&str, &str)> = now.chain(then).collect();
+        of_services.extend(services.iter().filter_map(|(c, name)| scope.sizes.bad_tag(c, name)));
+    }
+    if of_services.is_empty() {
+        return of_group.map(Cow::Borrowed);
+    }
+    Some([of_group.unwrap_or_default(), of_services.as_slice()].concat().into())
 }
 
 /// Takes over the needs and actions of a decision whose record is the one in the table.

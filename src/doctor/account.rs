@@ -128,9 +128,10 @@ impl Look<'_> {
         let task = [self.arn("task", first)];
         self.tried("ecs:DescribeTasks", ecs.describe_tasks(first, &task).await);
         self.tried("ecs:GetTaskProtection", ecs.task_protection(first, &task).await);
+        let tags = self.config.policies.heed_services();
         self.tried(
             "ecs:DescribeServices",
-            ecs.service_states(first, &["ecs-drain-doctor".to_owned()]).await,
+            ecs.service_states(first, &["ecs-drain-doctor".to_owned()], tags).await,
         );
         self.tried("ecs:ListServices", ecs.list_services(first).await);
         let deployment = [self.arn("service-deployment", &format!("{first}/ecs-drain-doctor"))];
@@ -164,7 +165,7 @@ impl Look<'_> {
         let services =
             described.found.iter().filter_map(|task| task.group.as_ref().and_then(service));
         let services: Vec<String> = services.collect::<BTreeSet<String>>().into_iter().collect();
-        let states = ecs.service_states(cluster, &services).await?;
+        let states = ecs.service_states(cluster, &services, false).await?;
         let mut stuck = 0;
         for state in &states.found {
             if let Some(cause) = can_never_replace(&state.name, &state.facts) {

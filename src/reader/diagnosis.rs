@@ -206,7 +206,7 @@ async fn read(
     let mut states = Vec::new();
     if !replicas.is_empty() {
         let names: Vec<String> = names.into_iter().collect();
-        let answer = session.ecs.service_states(cluster, &names).await;
+        let answer = session.ecs.service_states(cluster, &names, false).await;
         states = reads.keep_found("ecs:DescribeServices", answer).unwrap_or_default();
         read_deployments(session, &mut reads, &mut states).await;
         let answer = session.ecs.task_protection(cluster, &replicas).await;

@@ -9,6 +9,7 @@ use crate::aws::calls::LIST_CONTAINER_INSTANCES;
 use crate::aws::ecs::CapacityView;
 use crate::aws::{AwsError, Desired, GroupView, HookView, ServiceView, Session, TaskView};
 use crate::config::{GroupTags, Policies};
+use ecs_drain_state::budget::DoNotDisrupt;
 use ecs_drain_state::diagnosis::{Others, Protection, TargetFacts, TaskFacts};
 use ecs_drain_state::plan::{ClusterFacts, GroupFacts, Leaving, Snapshot};
 use ecs_drain_state::sight::id;
@@ -46,7 +47,16 @@ pub async fn survey(
     for cluster in clusters {
         let chosen: Vec<&Candidate> =
             candidates.iter().filter(|one| one.cluster == cluster).collect();
-        let mut of = Cluster { session, cache, name: cluster, reads: Reads::default(), now };
+        let mut of = Cluster {
+            session,
+            cache,
+            name: cluster,
+            tags: policies.heed_services(),
+            reads: Reads::default(),
+            now,
+            kept: BTreeMap::new(),
+            bad_tags: BTreeSet::new(),
+        };
         let (facts, leaving) = of.read(&chosen, &mut balancers).await;
         snapshot.clusters.insert(cluster.to_owned(), facts);
         snapshot.leaving.extend(leaving);
@@ -143,8 +153,12 @@ struct Cluster<'a> {
     session: &'a Session,
     cache: &'a DiagnosisCache,
     name: &'a str,
+    /// True if tags of services are read.
+    tags: bool,
     reads: Reads,
     now: Timestamp,
+    kept: BTreeMap<String, DoNotDisrupt>,
+    bad_tags: BTreeSet<String>,
 }
 
 /// Tasks of a container instance. `None` if they could not be read.
@@ -207,6 +221,8 @@ impl Cluster<'_> {
             others,
             services: std::mem::take(&mut self.reads.services),
             unhealthy,
+            kept: std::mem::take(&mut self.kept),
+            bad_tags: std::mem::take(&mut self.bad_tags),
             throttled: std::mem::take(&mut self.reads.throttled),
             unreadable: std::mem::take(&mut self.reads.unreadable),
         };
@@ -263,7 +279,7 @@ impl Cluster<'_> {
         let mut states = Vec::new();
         let mut views = Vec::new();
         if !names.is_empty() {
-            let answer = self.session.ecs.service_states(self.name, &names).await;
+            let answer = self.session.ecs.service_states(self.name, &names, self.tags).await;
             let found = self.reads.keep_found("ecs:DescribeServices", answer);
             states = found.unwrap_or_default();
             let answer = self.session.ecs.describe_services(self.name, &names).await;
@@ -278,6 +294,8 @@ impl Cluster<'_> {
         definitions.extend(states.iter().filter_map(|state| state.task_definition.clone()));
         read_definitions(self.session, self.cache, &mut self.reads, definitions).await;
         for state in states {
+            self.kept.extend(state.kept.map(|kept| (state.name.clone(), kept)));
+            self.bad_tags.extend(state.bad_tag.clone());
             let facts =
                 complete(self.session, self.cache, self.name, &mut self.reads, &state).await;
             self.reads.services.insert(state.name, facts);

@@ -36,7 +36,7 @@ pub(crate) async fn services(
 ) -> Result<(Read, Vec<ServiceStateView>), AwsError> {
     let began = clock.mono();
     let names = session.ecs.list_services(cluster).await?;
-    let described = session.ecs.service_states(cluster, &names).await?;
+    let described = session.ecs.service_states(cluster, &names, false).await?;
     // One that is left out could run too few tasks.
     if let Some((name, reason)) = described.failed.first() {
         let on = format!("service {name} of cluster {cluster}");

@@ -11,8 +11,11 @@
 //! waits keeps the room that it has.
 
 mod count;
+mod owner;
 #[cfg(test)]
 mod tests;
+
+pub use owner::{DO_NOT_DISRUPT, DoNotDisrupt};
 
 use crate::decide::{Turn, clear};
 use crate::facts::Facts;
@@ -62,6 +65,8 @@ pub struct ServiceState {
     pub running: u32,
     /// True while a deployment of it is in progress.
     pub deploys: bool,
+    /// The wish of its owner, while it holds.
+    pub kept: Option<DoNotDisrupt>,
 }
 
 /// The budget for which a drain waits.
@@ -87,12 +92,19 @@ pub enum Scope {
         /// Its state.
         state: ServiceState,
     },
+    /// The owner of a service has tagged it `ecs-drain:do-not-disrupt`.
+    Kept {
+        /// Name of the service.
+        service: String,
+        /// The tag.
+        kept: DoNotDisrupt,
+    },
 }
 
 impl Scope {
     /// Returns whether the place in this queue depends on the tasks of the instance.
     pub const fn needs_tasks(&self) -> bool {
-        matches!(self, Scope::Service { .. } | Scope::Steady { .. })
+        matches!(self, Scope::Service { .. } | Scope::Steady { .. } | Scope::Kept { .. })
     }
 }
 
@@ -101,9 +113,9 @@ impl fmt::Display for Scope {
         match self {
             Scope::Cluster(name) => write!(f, "cluster {name}"),
             Scope::Group(name) => write!(f, "group {name}"),
-            Scope::Service { service, .. } | Scope::Steady { service, .. } => {
-                write!(f, "service {service}")
-            }
+            Scope::Service { service, .. }
+            | Scope::Steady { service, .. }
+            | Scope::Kept { service, .. } => write!(f, "service {service}"),
         }
     }
 }
@@ -221,8 +233,9 @@ impl<'a> Part<'a> {
         of_services: bool,
     ) -> Turn {
         let policy = self.policy;
-        let load = self.load(of_services || policy.require_steady);
-        let wants_tasks = policy.max_concurrent_service.is_some() || policy.require_steady;
+        let wants_states = policy.require_steady || policy.service_tags;
+        let load = self.load(of_services || wants_states);
+        let wants_tasks = policy.max_concurrent_service.is_some() || wants_states;
         let known = !wants_tasks || self.knows_its_tasks(now);
         let mut full = counts.full(&load, policy, sizes);
         if !known {
@@ -238,13 +251,18 @@ impl<'a> Part<'a> {
             }
             return turn;
         }
-        if known && policy.require_steady {
+        if known && wants_states {
             for (cluster, service) in load.services.keys() {
                 let service = || (*service).to_owned();
                 let Some(state) = sizes.service(cluster, &service()) else {
                     return Turn::Read { service: Some(service()) };
                 };
-                if state.deploys || state.running < state.desired {
+                if let Some(kept) = state.kept.filter(|_| policy.service_tags) {
+                    let scope = Scope::Kept { service: service(), kept };
+                    return Turn::Wait { scope, running: 0, limit: 0, ahead: 0 };
+                }
+                let unsteady = state.deploys || state.running < state.desired;
+                if policy.require_steady && unsteady {
                     let scope = Scope::Steady { service: service(), state };
                     return Turn::Wait { scope, running: 0, limit: 0, ahead: 0 };
                 }
@@ -277,7 +295,7 @@ struct Load<'a> {
 
 /// Counts the tasks of replica services on the drain's container instances, by the names of cluster
 /// and service. ECS moves no other tasks.
-pub(crate) fn tasks<'a>(record: &'a Record, facts: &'a Facts) -> BTreeMap<(&'a str, &'a str), u32> {
+pub fn tasks<'a>(record: &'a Record, facts: &'a Facts) -> BTreeMap<(&'a str, &'a str), u32> {
     let mut tasks = BTreeMap::new();
     for (_, task) in facts.tasks_there() {
         let Some((_, sight)) = &task.sight else { continue };

@@ -186,6 +186,12 @@ pub enum Doubt {
     },
     /// The instance's Auto Scaling group could not be read.
     GroupUnread,
+    /// The owner of a service has tagged it `ecs-drain:do-not-disrupt` without an end: the drain does
+    /// not begin.
+    DoNotDisrupt {
+        /// Name of the service.
+        service: String,
+    },
     /// Its turn comes after a drain that may not end.
     Behind {
         /// EC2 instance id of that drain.
@@ -220,6 +226,11 @@ pub enum Note {
         group: String,
         /// Names of the hooks.
         hooks: Vec<String>,
+    },
+    /// Tags of services that do not count.
+    BadTag {
+        /// The tag and its mistake.
+        text: String,
     },
     /// Chosen instances are protected from scale-in.
     ScaleInProtection {
@@ -315,6 +326,8 @@ fn notes(snapshot: &Snapshot) -> Vec<Note> {
             notes.push(Note::ScaleInProtection { group: name(), instances });
         }
     }
+    let bad = snapshot.clusters.values().flat_map(|facts| &facts.bad_tags);
+    notes.extend(bad.map(|text| Note::BadTag { text: text.clone() }));
     notes.sort();
     notes
 }

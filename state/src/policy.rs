@@ -47,6 +47,9 @@ pub struct Policy {
     /// True if a drain begins only while every service with tasks on the instance runs its desired
     /// count, and no deployment of it is in progress.
     pub require_steady: bool,
+    /// True if a drain begins only while no service with tasks on the instance is tagged
+    /// `ecs-drain:do-not-disrupt`.
+    pub service_tags: bool,
     /// True if drains of lifecycle actions wait for the budgets as an operator's do.
     pub hold_lifecycle: bool,
     /// Action after a rebalance recommendation.
@@ -82,6 +85,7 @@ impl Default for Policy {
             max_concurrent_group: None,
             max_concurrent_service: None,
             require_steady: false,
+            service_tags: false,
             hold_lifecycle: false,
             rebalance: Rebalance::Ignore,
             blind_margin: Duration::from_secs(5 * 60),

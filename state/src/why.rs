@@ -1,7 +1,7 @@
 //! The reason of a decision. One closed list feeds the record's message, the log, the CLI and the
 //! tests, so that they cannot disagree.
 
-use crate::budget::Scope;
+use crate::budget::{DO_NOT_DISRUPT, DoNotDisrupt, Scope};
 use crate::phase::Outcome;
 use crate::record::later;
 use jiff::{SignedDuration, Timestamp};
@@ -347,6 +347,12 @@ fn queued(
         }
         Scope::Steady { state, .. } => {
             return write!(f, "{} of its {} tasks run", state.running, state.desired);
+        }
+        Scope::Kept { kept: DoNotDisrupt::Always, .. } => {
+            return write!(f, "its owner has tagged it {DO_NOT_DISRUPT}");
+        }
+        Scope::Kept { kept: DoNotDisrupt::Until(until), .. } => {
+            return write!(f, "its owner has tagged it {DO_NOT_DISRUPT} until {until:.0}");
         }
     }
     match ahead {

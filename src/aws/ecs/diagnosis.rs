@@ -134,9 +134,10 @@ impl Ecs {
         &self,
         cluster: &str,
         names: &[String],
+        tags: bool,
     ) -> Result<Described<ServiceStateView>, AwsError> {
         let read = |from| ServiceStateView::read(from).map(|view| (view.name.clone(), view));
-        self.services_as(cluster, names, read).await
+        self.services_as(cluster, names, tags, read).await
     }
 
     /// Describes service deployments, of any cluster.

@@ -21,7 +21,7 @@ use super::calls::{
 };
 use super::error::{AwsError, ErrorClass};
 use super::limiter::Permit;
-use aws_sdk_ecs::types::{ContainerInstance, Failure, Service};
+use aws_sdk_ecs::types::{ContainerInstance, Failure, Service, ServiceField};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -216,17 +216,18 @@ impl Ecs {
         Ok(Described::sort(arns, found.filter_map(read).collect(), &failures))
     }
 
-    /// Describes services, converted by `read`, each with its name.
+    /// Describes services, with their tags if asked, converted by `read`, each with its name.
     async fn services_as<T>(
         &self,
         cluster: &str,
         names: &[String],
+        tags: bool,
         read: impl Fn(Service) -> Option<(String, T)>,
     ) -> Result<Described<T>, AwsError> {
         let mut described = Described::default();
         for batch in names.chunks(SERVICES) {
             let permit = self.caller.permit(&DESCRIBE_SERVICES).await;
-            described.extend(self.services_in(permit, cluster, batch, &read).await?);
+            described.extend(self.services_in(permit, cluster, batch, tags, &read).await?);
         }
         Ok(described)
     }
@@ -237,6 +238,7 @@ impl Ecs {
         permit: Permit,
         cluster: &str,
         names: &[String],
+        tags: bool,
         read: impl Fn(Service) -> Option<(String, T)>,
     ) -> Result<Described<T>, AwsError> {
         if names.is_empty() {
@@ -244,6 +246,7 @@ impl Ecs {
         }
         let request =
             self.client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
+        let request = request.set_include(tags.then(|| vec![ServiceField::Tags]));
         let answer = self
             .caller
             .send(permit, &DESCRIBE_SERVICES, &of_cluster(cluster), request.send())

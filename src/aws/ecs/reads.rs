@@ -239,7 +239,7 @@ impl Ecs {
         names: &[String],
     ) -> Result<Described<ServiceView>, AwsError> {
         let read = |from| ServiceView::read(from).map(|view| (view.name.clone(), view));
-        let mut described = self.services_in(permit, cluster, names, read).await?;
+        let mut described = self.services_in(permit, cluster, names, false, read).await?;
         self.add_revisions(&mut described).await;
         Ok(described)
     }

@@ -359,11 +359,20 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: POLICY,
+        name: "service_tags",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "A drain also waits while a replica service with tasks on the instance has the \
+                  tag `ecs-drain:do-not-disrupt`, with `true`, a date, or a moment until which \
+                  it holds.",
+    },
+    Key {
+        section: POLICY,
         name: "hold_lifecycle",
         kind: Kind::Flag,
         default: "false",
-        meaning: "Instances that wait under a lifecycle hook wait for the budgets and for \
-                  `require_steady`, too. Such a drain always starts in the last half hour of \
+        meaning: "Instances that wait under a lifecycle hook wait for the budgets, \
+                  `require_steady` and `service_tags`, too. Such a drain always starts in the last half hour of \
                   its wait, or in the last half of a shorter one. Drains of spot interruptions \
                   and of instances that their group calls unhealthy never wait.",
     },

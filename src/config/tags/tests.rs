@@ -38,6 +38,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("max_concurrent_group", "2", "2"),
     ("max_concurrent_service", "\"10%\"", "10%"),
     ("require_steady", "true", "true"),
+    ("service_tags", "true", "true"),
     ("hold_lifecycle", "true", "true"),
     ("rebalance", "\"keep\"", "keep"),
     ("read_lag", "\"90s\"", "90s"),

@@ -4,7 +4,7 @@
 
 mod random;
 
-use super::{Budgets, Part, Scope, ServiceState, Sizes};
+use super::{Budgets, DoNotDisrupt, Part, Scope, ServiceState, Sizes};
 use crate::decide::Turn;
 use crate::decide::tests::fixture::{ada, container_instance, epoch, group, opened, stage, task};
 use crate::facts::{Answer, Facts, TaskAnswer};
@@ -46,7 +46,7 @@ impl Sizes for Given {
     }
 
     fn service(&self, _: &str, service: &str) -> Option<ServiceState> {
-        let steady = ServiceState { desired: 10, running: 10, deploys: false };
+        let steady = ServiceState { desired: 10, running: 10, deploys: false, kept: None };
         self.services.get(service).copied().unwrap_or(Some(steady))
     }
 }
@@ -160,6 +160,7 @@ fn show(turn: Turn) -> String {
                 Scope::Steady { service, state } => {
                     return format!("{service}:{}/{}", state.running, state.desired);
                 }
+                Scope::Kept { service, .. } => return format!("{service}:kept"),
             };
             format!("{of}:{running}/{limit}+{ahead}")
         }
@@ -386,7 +387,8 @@ fn a_service_must_be_steady() {
         let services = BTreeMap::from([("shop".to_owned(), state)]);
         Given { services, ..Given::default() }
     };
-    let state = |running, deploys| given(Some(ServiceState { desired: 10, running, deploys }));
+    let state =
+        |running, deploys| given(Some(ServiceState { desired: 10, running, deploys, kept: None }));
     // A drain that waits for this lets others pass.
     let all = "operator:Pending+shop operator:Pending+api operator:Pending+api";
     for (sizes, told) in [
@@ -401,6 +403,26 @@ fn a_service_must_be_steady() {
     assert_eq!(turns(&policy, &state(9, false), "operator:Pending?"), "read");
     assert_eq!(turns(&policy, &state(9, false), "hook:Pending+shop"), "now");
     assert_eq!(turns(&held(policy), &state(9, false), "hook:Pending+shop"), "shop:9/10");
+}
+
+#[test]
+fn a_service_that_its_owner_keeps_is_not_moved() {
+    let kept = |kept| {
+        let state = ServiceState { desired: 10, running: 10, deploys: false, kept };
+        let services = BTreeMap::from([("shop".to_owned(), Some(state))]);
+        Given { services, ..Given::default() }
+    };
+    let (policy, always) = (cluster(1), kept(Some(DoNotDisrupt::Always)));
+    let heeds = Policy { service_tags: true, ..policy.clone() };
+    // A drain that waits for this lets others pass.
+    let all = "operator:Pending+shop operator:Pending+api operator:Pending+api";
+    assert_eq!(turns(&heeds, &always, all), "shop:kept now cluster:1/1+0");
+    assert_eq!(turns(&policy, &always, all), "now cluster:1/1+0 cluster:1/1+1");
+    assert_eq!(turns(&heeds, &kept(None), all), "now cluster:1/1+0 cluster:1/1+1");
+    assert_eq!(turns(&heeds, &always, "operator:Pending?"), "read");
+    assert_eq!(turns(&heeds, &always, "hook:Pending+shop"), "now");
+    assert_eq!(turns(&held(heeds.clone()), &always, "hook:Pending+shop"), "shop:kept");
+    assert_eq!(turns(&held(heeds), &always, "spot:Pending+shop"), "now");
 }
 
 /// A later drain may pass one that waits for other room. The first one that waits keeps what it

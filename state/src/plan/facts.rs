@@ -1,5 +1,6 @@
 //! The facts of a plan. A fact that is `None` was not read.
 
+use crate::budget::DoNotDisrupt;
 use crate::diagnosis::{InstanceFacts, Others, ServiceFacts, TargetFacts, TaskFacts};
 use crate::policy::Policy;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,11 @@ pub struct ClusterFacts {
     pub services: BTreeMap<String, ServiceFacts>,
     /// Targets that are not healthy, by service. Services without a load balancer are missing.
     pub unhealthy: BTreeMap<String, usize>,
+    /// Tags `ecs-drain:do-not-disrupt` of services, as far as policies heed them. A service without
+    /// one is missing.
+    pub kept: BTreeMap<String, DoNotDisrupt>,
+    /// Mistakes in such tags, which do not count.
+    pub bad_tags: BTreeSet<String>,
     /// Calls that AWS throttled, as IAM names them.
     pub throttled: BTreeSet<String>,
     /// Failed reads: the IAM action of each call, and its error.

@@ -4,6 +4,7 @@
 mod room;
 
 use super::*;
+use crate::budget::DoNotDisrupt;
 use crate::diagnosis::{
     Constraint, InstanceFacts, Need, Others, Port, Protection, ServiceFacts, TargetFacts, TaskFacts,
 };
@@ -443,4 +444,30 @@ fn drains_that_are_under_way_take_room_in_every_turn() {
     let busy = Leaving { instance_id: "i-9".to_owned(), chosen: false, ..facts.leaving[0].clone() };
     facts.leaving.push(Leaving { capacity: None, ..busy });
     check_turns(&facts, Pace::default(), "i-1: Stuck NoRoom; i-2: Stuck NoRoom Behind");
+}
+
+/// A tag with an end is waited for; one without is up to the service's owner.
+#[test]
+fn a_service_that_its_owner_keeps_holds_the_drain_up() {
+    let mut facts = snapshot(&[instance("a", 512)], &[("api", service(2, 100, 200, 64), 1)]);
+    let tag = |facts: &mut Snapshot, kept| {
+        of(facts).kept.insert("api".to_owned(), kept);
+    };
+    tag(&mut facts, DoNotDisrupt::Always);
+    check(&facts, Verdict::Ends, "");
+    facts.leaving[0].policy.service_tags = true;
+    check(&facts, Verdict::NotKnown, "DoNotDisrupt");
+    let until = now() + SignedDuration::from_hours(2);
+    tag(&mut facts, DoNotDisrupt::Until(until));
+    check(&facts, Verdict::Ends, "");
+    let plan = planned(&facts);
+    assert!(plan.takes > Duration::from_secs(7200));
+    assert_eq!(
+        plan.instances["i-1"].waits[0].to_string(),
+        "service api: its owner has tagged it ecs-drain:do-not-disrupt until 2026-11-22T14:00:00Z"
+    );
+    tag(&mut facts, DoNotDisrupt::Until(now()));
+    assert_eq!(planned(&facts).instances["i-1"].waits, []);
+    of(&mut facts).bad_tags.insert("the tag is wrong".to_owned());
+    assert_eq!(planned(&facts).notes[0].to_string(), "tag that does not count: the tag is wrong");
 }

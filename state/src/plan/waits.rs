@@ -3,6 +3,7 @@
 use super::facts::{Leaving, Snapshot};
 use super::moves::Judged;
 use super::{Doubt, InstancePlan, PROOF};
+use crate::budget::DoNotDisrupt;
 use crate::diagnosis::{
     Cause, Protection, STOP_TIMEOUT, ServiceKey, TargetFacts, TaskFacts, Tasks, events, named,
     rollout,
@@ -26,6 +27,13 @@ pub enum Wait {
         /// The tasks.
         tasks: Tasks,
         /// End of the longest protection.
+        until: Timestamp,
+    },
+    /// A service whose owner has tagged it `ecs-drain:do-not-disrupt`: the drain begins at the end.
+    DoNotDisrupt {
+        /// Name of the service.
+        service: String,
+        /// End of the tag.
         until: Timestamp,
     },
     /// Standalone tasks, which ecs-drain stops.
@@ -119,9 +127,13 @@ fn of_tasks(
             TaskKind::Daemon(_) | TaskKind::Standalone => None,
         })
         .collect();
+    let mut takes = Duration::ZERO;
     for judged in names.iter().filter_map(|key| services.get(key)) {
         one.causes.extend(judged.causes.iter().cloned());
         one.doubts.extend(judged.doubts.iter().cloned());
+    }
+    if leaving.policy.service_tags {
+        takes += kept(snapshot, &names, now, one);
     }
     let mut first = protected(&replicas, now, one);
     if let Some(tasks) = named(&of(|kind| *kind == TaskKind::Standalone)) {
@@ -152,7 +164,33 @@ fn of_tasks(
     let stopping: Vec<&TaskFacts> = tasks.iter().copied().filter(|task| task.stopping).collect();
     one.waits.extend(named(&stopping).map(|tasks| Wait::Stopping { tasks }));
     let stop = tasks.iter().map(|task| task.stop_timeout_seconds.unwrap_or(STOP_TIMEOUT)).max();
-    first + seconds(stop.unwrap_or_default())
+    takes + first + seconds(stop.unwrap_or_default())
+}
+
+/// Judges services whose owners keep them where they are, and returns the time until the last of
+/// them may move.
+fn kept(
+    snapshot: &Snapshot,
+    names: &BTreeSet<ServiceKey>,
+    now: Timestamp,
+    one: &mut InstancePlan,
+) -> Duration {
+    let mut longest = Duration::ZERO;
+    for (cluster, name) in names {
+        let tag = snapshot.clusters.get(cluster).and_then(|facts| facts.kept.get(name));
+        match tag.filter(|kept| kept.holds(now)) {
+            None => {}
+            Some(DoNotDisrupt::Always) => {
+                one.doubts.push(Doubt::DoNotDisrupt { service: name.clone() });
+            }
+            Some(DoNotDisrupt::Until(until)) => {
+                let span: SignedDuration = until.duration_since(now);
+                longest = longest.max(Duration::try_from(span).unwrap_or_default());
+                one.waits.push(Wait::DoNotDisrupt { service: name.clone(), until: *until });
+            }
+        }
+    }
+    longest
 }
 
 /// Judges protection from scale-in, and returns the time until the last one ends.

@@ -1,6 +1,7 @@
 //! Doubts, waits and notes in words: the fact, and what you can do.
 
 use super::{Doubt, Note, Wait};
+use crate::budget::DO_NOT_DISRUPT;
 use crate::why::Span;
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +21,7 @@ impl Doubt {
             Doubt::ProtectionUnread { .. } => "ProtectionUnread",
             Doubt::TargetsUnread { .. } => "TargetsUnread",
             Doubt::GroupUnread => "GroupUnread",
+            Doubt::DoNotDisrupt { .. } => "DoNotDisrupt",
             Doubt::Behind { .. } => "Behind",
         }
     }
@@ -71,6 +73,11 @@ impl fmt::Display for Doubt {
                 write!(f, "the targets of {balancer} could not be read")
             }
             Doubt::GroupUnread => f.write_str("its Auto Scaling group could not be read"),
+            Doubt::DoNotDisrupt { service } => write!(
+                f,
+                "the owner of service {service} has tagged it {DO_NOT_DISRUPT}, so the drain does not \
+                 begin; ask the owner"
+            ),
             Doubt::Behind { instance } => {
                 write!(f, "its turn comes after {instance}, which may not end by itself")
             }
@@ -85,6 +92,12 @@ impl fmt::Display for Wait {
                 write!(
                     f,
                     "{tasks}: protected from scale-in until {until:.0}, unless it renews that"
+                )
+            }
+            Wait::DoNotDisrupt { service, until } => {
+                write!(
+                    f,
+                    "service {service}: its owner has tagged it {DO_NOT_DISRUPT} until {until:.0}"
                 )
             }
             Wait::Standalone { tasks, stop_after } => {
@@ -126,6 +139,7 @@ impl fmt::Display for Note {
                     hooks.join(", ")
                 )
             }
+            Note::BadTag { text } => write!(f, "tag that does not count: {text}"),
             Note::ScaleInProtection { group, instances } => write!(
                 f,
                 "group {group}: protected from scale-in: {}; a drain ends it all the same, a scale-in or an \

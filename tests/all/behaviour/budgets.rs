@@ -65,6 +65,40 @@ fn a_budget_of_services_lets_so_many_tasks_of_each_drain() {
     );
 }
 
+/// The owner keeps the tasks where they are, then makes a mistake in the tag, which does not count.
+#[test]
+fn a_drain_waits_for_a_service_that_its_owner_keeps() {
+    const TAG: &str = "ecs-drain:do-not-disrupt";
+    let scenario = Scenario {
+        config: "[policy]\nservice_tags = true\nhold_lifecycle = true\n",
+        world: |cloud| {
+            cluster(cloud, &[A, B]);
+            let service = ServiceSpec::replica("web", "api", 2).size(1000, 128);
+            cloud.add_service(&service.times(seconds(5), seconds(5)));
+            cloud.tag_service("web", "api", TAG, Some("true"));
+        },
+        begin: |cloud| terminate(cloud, &[A]),
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        let queued = until_queued(&simulator, &store, A).await.shown;
+        assert_eq!(
+            queued.message,
+            "queued for service api: its owner has tagged it ecs-drain:do-not-disrupt"
+        );
+        assert!(queued.bad_tags.is_empty());
+        tokio::time::sleep(seconds(600)).await;
+        assert_eq!(record(&store, A).await.unwrap().phase(), Phase::Pending);
+        simulator.with(|cloud| cloud.tag_service("web", "api", TAG, Some("yes")));
+        let ended = until_ended(&simulator, &store, Outcome::Drained).await;
+        let [bad] = &ended.shown.bad_tags[..] else { panic!("{:?}", ended.shown.bad_tags) };
+        assert!(
+            bad.starts_with("ecs-drain:do-not-disrupt of service api is \"yes\": it must be true"),
+            "{bad}"
+        );
+    });
+}
+
 /// There is room for two of its three tasks.
 #[test]
 fn a_drain_waits_until_its_services_are_steady() {

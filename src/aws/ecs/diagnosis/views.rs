@@ -2,16 +2,21 @@
 
 use super::super::views::{count, status, timestamp};
 use super::rollout;
+use crate::quote::shown;
 use aws_sdk_ecs::types::{
     Attribute, ContainerDefinition, ContainerInstance, NetworkMode, PlacementConstraint,
     PortMapping, ProtectedTask, Resource, ResourceType, SchedulingStrategy, Service,
     TaskDefinition, TransportProtocol,
 };
 use ecs_drain_state::ContainerInstanceStatus;
+use ecs_drain_state::budget::{DO_NOT_DISRUPT, DoNotDisrupt};
 use ecs_drain_state::diagnosis::{
     Constraint, Controller, EventFacts, InstanceFacts, Need, Port, Protection, ServiceFacts,
 };
 use std::collections::BTreeSet;
+
+/// Length to which the value of a tag is cut in a message.
+const VALUE: usize = 60;
 
 /// A container instance that may take tasks. (Source: ECS API reference, ContainerInstance.)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,10 @@ pub(crate) struct ServiceStateView {
     pub task_definition: Option<String>,
     /// ARN of the service deployment in progress, if any.
     pub deployment: Option<String>,
+    /// Its tag `ecs-drain:do-not-disrupt`, if it counts. `None` also if tags were not asked for.
+    pub kept: Option<DoNotDisrupt>,
+    /// The tag and its mistake, if it does not count.
+    pub bad_tag: Option<String>,
     /// Facts in the answer itself.
     pub facts: ServiceFacts,
 }
@@ -102,16 +111,34 @@ impl ServiceStateView {
         // from the primary one.
         let primary = from.task_sets().iter().find(|set| set.status() == Some("PRIMARY"));
         let definition = primary.and_then(|set| set.task_definition()).or(from.task_definition());
+        let name = from.service_name.clone()?;
+        let tag = from.tags().iter().find(|tag| tag.key() == Some(DO_NOT_DISRUPT));
+        let tag = tag.map(|tag| tag.value().unwrap_or_default());
+        let (kept, bad_tag) = do_not_disrupt(&name, tag);
         Some(ServiceStateView {
+            kept,
+            bad_tag,
             daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
             task_definition: definition.map(str::to_owned),
             deployment: from
                 .current_service_deployment()
                 .filter(|_| rollout::in_progress(&from))
                 .map(str::to_owned),
-            name: from.service_name.clone()?,
+            name,
             facts,
         })
+    }
+}
+
+/// Reads the tag of a service. A value that is wrong does not count, and is the second answer.
+fn do_not_disrupt(name: &str, tag: Option<&str>) -> (Option<DoNotDisrupt>, Option<String>) {
+    match tag.map(DoNotDisrupt::read) {
+        None => (None, None),
+        Some(Ok(kept)) => (kept, None),
+        Some(Err(allowed)) => {
+            let value = shown(tag.unwrap_or_default(), VALUE);
+            (None, Some(format!("{DO_NOT_DISRUPT} of service {name} is {value:?}: {allowed}")))
+        }
     }
 }
 

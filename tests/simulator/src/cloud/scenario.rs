@@ -81,6 +81,12 @@ impl Cloud {
         self.change();
     }
 
+    /// Sets a tag of a service, or removes it.
+    pub fn tag_service(&mut self, cluster: &str, service: &str, key: &str, value: Option<&str>) {
+        self.world.ecs.tag_service(cluster, service, key, value);
+        self.change();
+    }
+
     /// Lets new tasks of a service fail to start with this `stoppedReason`, for example
     /// `CannotPullContainerError: …`. Running tasks are unchanged.
     pub fn fail_new_tasks(&mut self, cluster: &str, service: &str, reason: &str) {

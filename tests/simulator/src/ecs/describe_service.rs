@@ -20,7 +20,7 @@ impl Ecs {
     /// Describes a service. With ECS's own controller, its deployments and balancers are in the
     /// service. With another one they are in its task set, and the service has neither (source: ECS
     /// API reference, Service and TaskSet).
-    pub(super) fn show_service(&self, cluster: &Cluster, service: &Service) -> Value {
+    pub(super) fn show_service(&self, cluster: &Cluster, service: &Service, tags: bool) -> Value {
         let (running, pending) =
             counts(service.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
         let desired = if service.daemon {
@@ -56,7 +56,10 @@ impl Ecs {
             let early = json!({ "enable": true, "healthyPercent": 100, "sourceServiceRevisionCleanup": "DEFERRED" });
             configuration["earlySuccessCriteria"] = early;
         }
+        let tags = service.tags.iter().filter(|_| tags);
+        let tags = tags.map(|(key, value)| json!({ "key": key, "value": value }));
         json!({
+            "tags": tags.collect::<Vec<_>>(),
             "serviceArn": self.service_arn(&cluster.name, &service.name),
             "serviceName": service.name,
             "clusterArn": self.cluster_arn(&cluster.name),

@@ -178,6 +178,7 @@ impl Ecs {
         let (target_groups, classics) = named(elb, &spec.load_balancers);
         let mut service = Service {
             name: spec.name.clone(),
+            tags: BTreeMap::new(),
             definition,
             deployment: format!("ecs-svc/{}", self.names.digits()),
             desired: spec.desired,
@@ -207,6 +208,19 @@ impl Ecs {
         if let Some(cluster) = self.clusters.get_mut(&spec.cluster) {
             cluster.services.insert(spec.name.clone(), service);
         }
+    }
+
+    /// Sets a tag of a service, or removes it.
+    pub fn tag_service(&mut self, cluster: &str, service: &str, key: &str, value: Option<&str>) {
+        let Some(service) =
+            self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service))
+        else {
+            return;
+        };
+        match value {
+            Some(value) => service.tags.insert(key.to_owned(), value.to_owned()),
+            None => service.tags.remove(key),
+        };
     }
 
     /// Changes a service's desired count.

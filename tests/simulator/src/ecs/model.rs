@@ -272,6 +272,8 @@ pub struct ServiceEvent {
 pub struct Service {
     /// Its name.
     pub name: String,
+    /// Tags, as `include: [TAGS]` shows them.
+    pub tags: BTreeMap<String, String>,
     /// Its task definition, `family:revision`.
     pub definition: String,
     /// The id of its deployment, or of its task set: `ecs-svc/<digits>`.

@@ -315,9 +315,10 @@ impl Ecs {
         if names.is_empty() {
             return Err(ApiError::invalid_parameter("Services cannot be empty."));
         }
+        let tags = texts(body, "include").contains(&"TAGS");
         Ok(found_and_missing("services", &names, |name| {
-            let shown =
-                cluster.services.get(last(name)).map(|service| self.show_service(cluster, service));
+            let service = cluster.services.get(last(name));
+            let shown = service.map(|service| self.show_service(cluster, service, tags));
             shown.ok_or_else(|| self.service_arn(&cluster.name, last(name)))
         }))
     }
