@@ -4,6 +4,7 @@
 use crate::cli::get::times;
 use crate::cli::left::{self, Left};
 use crate::cli::options::Choice;
+use crate::cli::reason::current;
 use crate::cli::words::{Screen, age, iso, length, when, wrapped};
 use crate::quote::plain;
 use crate::store::Read;
@@ -132,7 +133,8 @@ impl Sheet {
         if let Some(since) = record.shown.stuck_since.filter(|_| !record.is_done()) {
             self.line("STUCK", format!("no progress since {}", at(since)));
         }
-        self.line(if record.is_done() { "Ended" } else { "Status" }, status(record));
+        let status = current(record, status(record), now);
+        self.line(if record.is_done() { "Ended" } else { "Status" }, status);
         for tag in &record.shown.bad_tags {
             self.line("Tag ignored", tag);
         }
