@@ -2,7 +2,7 @@
 //! controller would carry out each of them on the record that is shown.
 
 use crate::cli::TableArgs;
-use crate::cli::pause::called;
+use crate::cli::pause::{called, resumed_by};
 use crate::quote::word;
 use crate::store::pauses::{EVERYTHING, Pauses, place};
 use ecs_drain_state::diagnosis::Fix;
@@ -69,15 +69,7 @@ pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
         .map(|fix| ending(fix, &record.region))
         .collect();
     for place in paused_places(record, pauses) {
-        let which = if place == EVERYTHING {
-            "--everything".to_owned()
-        } else {
-            format!("--cluster {}", word(&place))
-        };
-        choices.push(choice(
-            format!("ecs-drain resume {which}{}", flags.0),
-            &format!("resume {}", called(&place)),
-        ));
+        choices.push(choice(resumed_by(&place, flags), &format!("resume {}", called(&place))));
     }
     match &record.orders.pause {
         Some(_) => choices.push(choice(on("resume", ""), "resume this drain")),
