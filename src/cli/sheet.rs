@@ -208,9 +208,12 @@ impl Sheet {
             if record.is_done() { iso(deadline) } else { at(deadline) }
         };
         let cut = if is_cut(record) { "; cut to the time that the hook leaves" } else { "" };
+        let then = at_deadline(record);
         self.line(
             "Deadline",
-            record.deadline.map_or_else(|| "none".to_owned(), |d| format!("{}{cut}", deadline(d))),
+            record
+                .deadline
+                .map_or_else(|| "none".to_owned(), |d| format!("{}{cut}{then}", deadline(d))),
         );
         if let (Some(limit), Some(lifecycle), false) =
             (record.global_limit, &record.lifecycle, record.is_done())
@@ -328,6 +331,22 @@ fn is_cut(record: &Record) -> bool {
         .history
         .iter()
         .any(|event| event.what.starts_with("its deadline is cut") && event.what.contains(&to))
+}
+
+/// Returns the effect of the deadline. The record does not have the policy, which can change until
+/// the deadline, but it shows that the policy holds a drain.
+fn at_deadline(record: &Record) -> &'static str {
+    match record.phase() {
+        Phase::Completing | Phase::Returning | Phase::Done => "",
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying
+            if record.shown.why == "HeldPastDeadline" =>
+        {
+            "; its policy holds it (at_deadline)"
+        }
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying => {
+            "; then at_deadline of its policy applies: hold (the default), continue (release it) or abandon"
+        }
+    }
 }
 
 /// Returns the origin, and the requester of the drain.
@@ -466,6 +485,35 @@ mod tests {
         for line in ["window \"day\" is closed", "when the window has ended", "ecs-drain cancel "] {
             assert!(shown.contains(line), "{shown}");
         }
+    }
+
+    #[test]
+    fn the_deadline_says_what_decides_then() {
+        let (key, Read::Record(mut record)) = waiting() else { panic!("a record") };
+        record.deadline = Some(now() + SignedDuration::from_mins(20));
+        let line = |record: &Record| {
+            let read = (key.clone(), Read::Record(Box::new(record.clone())));
+            let shown = page(&read, Screen::default());
+            shown
+                .lines()
+                .find(|line| line.starts_with("  Deadline:"))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let rest = |record: &Record| line(record).split_once("; ").unwrap_or_default().1.to_owned();
+        assert!(
+            line(&record).contains("2023-11-14T22:33:20Z (in 20 min); then"),
+            "{}",
+            line(&record)
+        );
+        assert_eq!(
+            rest(&record),
+            "then at_deadline of its policy applies: hold (the default), continue (release it) or abandon"
+        );
+        record.shown.why = "HeldPastDeadline".to_owned();
+        assert_eq!(rest(&record), "its policy holds it (at_deadline)");
+        record.stage = Stage::Done { outcome: Outcome::TimedOut, intent: None, expires_at: 0 };
+        assert_eq!(rest(&record), "");
     }
 
     #[test]
