@@ -118,7 +118,11 @@ pub(crate) async fn simple(
 ) -> Result<(), Failure> {
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     let asked = each(&desk, &args.instances, |_| what, out).await?;
-    if args.follow { follow(&desk.store, &asked, out).await } else { Ok(()) }
+    match (args.follow, asked.len()) {
+        (true, _) => follow(&desk.store, &asked, out).await,
+        (false, 0 | 1) => Ok(()),
+        (false, _) => desk.show_next(out),
+    }
 }
 
 /// Requests later deadlines.
