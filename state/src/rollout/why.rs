@@ -68,8 +68,12 @@ impl Why {
             Why::Replacements { group, fit, needed, missing } => format!(
                 "{fit} of {needed} instances of group {group} that are not old are fit; {missing}"
             ),
-            Why::Drains { count: 1, surplus: false } => "1 old instance drains".to_owned(),
-            Why::Drains { count, surplus: false } => format!("{count} old instances drain"),
+            Why::Drains { count: 1, surplus: false } => {
+                "waits for the drain of 1 old instance".to_owned()
+            }
+            Why::Drains { count, surplus: false } => {
+                format!("waits for the drains of {count} old instances")
+            }
             Why::Drains { count, surplus: true } => {
                 format!("instances drain to give surplus capacity back: {count}")
             }
