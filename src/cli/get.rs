@@ -25,7 +25,7 @@ pub use table::{table, times};
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain get                         the unfinished drains of the controller
-  ecs-drain get --watch                 the same, every two seconds
+  ecs-drain get --watch                 the same, every two seconds, and those that end
   ecs-drain get --all                   finished ones too, and those of other controllers
   ecs-drain get --selector stuck        only those that are stuck
   ecs-drain get -l cluster=web-*,phase=Waiting --sort-by expires
