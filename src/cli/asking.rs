@@ -148,6 +148,7 @@ impl Desk {
         let by = who::asks(&sdk).await;
         let places = Places::new(global, &args.table, &sdk)?;
         let flags = Flags::of(&args.table, store.controller(), store.controller());
+        let flags = flags.with_config(global);
         Ok(Desk { store, by, reason: reason.map(str::to_owned), places, wait: args.wait, flags })
     }
 
@@ -159,7 +160,7 @@ impl Desk {
     pub(crate) fn show_next(&self, out: &mut dyn Write) -> Result<(), Failure> {
         if !self.wait.is_zero() {
             let command = plain(&watched_by(&self.flags.0));
-            writeln!(out, "`{command}` shows the progress; --follow prints each step")?;
+            writeln!(out, "`{command}` shows the progress")?;
         }
         Ok(())
     }

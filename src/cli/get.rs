@@ -92,11 +92,16 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let store = global.store(&args.table).await?;
     let screen = Screen::detect();
+    let flags = Flags::of(&args.table, store.controller(), store.controller());
+    let flags = flags.with_config(global);
     let tabular = matches!(args.output, Output::Table | Output::Wide);
     let mut watched = (args.watch && tabular).then(|| Watched::new(Timestamp::now()));
     loop {
         let text = match read(&store, args, watched.as_mut()).await {
-            Ok(records) => show(records, args, &store, screen, watched.as_ref()).await?,
+            Ok(records) => {
+                let look = Look { args, flags: &flags, screen, watched: watched.as_ref() };
+                show(records, &look, &store).await?
+            }
             // A transient error does not end `--watch`.
             Err(error) if args.watch && error.is_transient() => plain(&error.to_string()) + "\n",
             Err(error) => return Err(error.into()),
@@ -149,14 +154,20 @@ fn is_done(read: &Read) -> bool {
     matches!(read, Read::Record(record) if record.is_done())
 }
 
+/// Properties of the output that do not change between two reads, and the drains seen.
+struct Look<'a> {
+    args: &'a GetArgs,
+    flags: &'a Flags,
+    screen: Screen,
+    watched: Option<&'a Watched>,
+}
+
 async fn show(
     mut records: Vec<(String, Read)>,
-    args: &GetArgs,
+    look: &Look<'_>,
     store: &Store,
-    screen: Screen,
-    watched: Option<&Watched>,
 ) -> Result<String, Failure> {
-    let now = Timestamp::now();
+    let (&Look { args, flags, screen, watched }, now) = (look, Timestamp::now());
     match args.output {
         Output::Json => return json(&records),
         Output::Yaml => return Ok(yaml::document(&serde_json::Value::Array(values(&records)?))?),
@@ -169,10 +180,9 @@ async fn show(
     if let Ok(pauses) = &pauses {
         refer_to(pauses, &mut records);
     }
-    let flags = Flags::of(&args.table, store.controller(), store.controller());
     let above = blind(store.blind(now).await, now)
-        + &paused(pauses, &flags, now)
-        + &paused_by_id(&records, &flags);
+        + &paused(pauses, flags, now)
+        + &paused_by_id(&records, flags);
     let above = screen.fit(&above);
     let done = watched.map_or_else(String::new, Watched::line);
     let footer = if screen.terminal { footer(store, now).await } else { String::new() };

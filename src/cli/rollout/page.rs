@@ -63,6 +63,7 @@ pub(super) async fn run(
         (Output::Yaml, _) => yaml::document(&value(&key, &read)?)?,
         (Output::Text, ReadRollout::Rollout(rollout)) => {
             let flags = Flags::of(&args.table, &rollout.controller, store.controller());
+            let flags = flags.with_config(global);
             let drains = drains(rollout);
             let records = store.get_many(&drains).await?.into_iter().collect();
             let queued = queued(&drains, &records);
