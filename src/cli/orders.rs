@@ -188,7 +188,7 @@ pub(crate) async fn force(
 fn warning(record: &Record, now: Timestamp) -> String {
     let (left, shown) = (Left::of(record), &record.shown);
     let list = |names: &[String], count: u32| -> String {
-        left::names(names, count).iter().map(|name| format!("    {}\n", plain(name))).collect()
+        left::names(names, count, now).iter().map(|name| format!("    {}\n", plain(name))).collect()
     };
     let (effect, then) = match (&record.lifecycle, record.then) {
         (Some(lifecycle), _) => (

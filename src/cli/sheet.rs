@@ -103,7 +103,7 @@ impl Sheet {
         let now = around.now;
         self.standing(record, now);
         if may_have_left_some(record) {
-            self.left(record);
+            self.left(record, now);
         }
         self.list(
             "Why it does not move",
@@ -176,15 +176,16 @@ impl Sheet {
     }
 
     /// Writes the remaining tasks and targets.
-    fn left(&mut self, record: &Record) {
+    fn left(&mut self, record: &Record, now: Timestamp) {
         let (left, shown) = (Left::of(record), &record.shown);
+        let now = if record.is_done() { record.updated_at } else { now };
         self.heading(if left.over { "Left when it ended" } else { "Left on the instance" });
         self.broken("  ", &format!("tasks: {}", left.tasks()), 4);
-        for name in left::names(&shown.tasks_left, shown.tasks_left_count) {
+        for name in left::names(&shown.tasks_left, shown.tasks_left_count, now) {
             self.broken("    ", &plain(&name), 6);
         }
         self.broken("  ", &format!("load balancer targets: {}", left.targets()), 4);
-        for name in left::names(&shown.targets_left, shown.targets_left_count) {
+        for name in left::names(&shown.targets_left, shown.targets_left_count, now) {
             self.broken("    ", &plain(&name), 6);
         }
     }
