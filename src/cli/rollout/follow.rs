@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(
             follow.take(&keys[..3], read.clone(), &records, now()),
             "\
-2023-11-14T22:13:20Z  agent-1.90  Running: 3 of 6 replaced, 1 draining, 2 waiting: waits for the drain of 1 old instance
+2023-11-14T22:13:20Z  agent-1.90  Running: 3 of 6 replaced, 1 draining, 2 waiting: waits for drains of old instances
 2023-11-14T22:13:20Z  january  Stopped: 1 of 4 replaced, 1 draining, 2 waiting: the drain of i-0web1 has been stuck for 30 min: task 91105849 of service shop is RUNNING
 2023-11-14T22:13:20Z  december  Done: Replaced: 2 of 2 replaced
 "

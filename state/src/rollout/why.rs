@@ -68,12 +68,8 @@ impl Why {
             Why::Replacements { group, fit, needed, missing } => format!(
                 "{fit} of {needed} instances of group {group} that are not old are fit; {missing}"
             ),
-            Why::Drains { count: 1, surplus: false } => {
-                "waits for the drain of 1 old instance".to_owned()
-            }
-            Why::Drains { count, surplus: false } => {
-                format!("waits for the drains of {count} old instances")
-            }
+            // The number of one group would contradict the counts of the rollout.
+            Why::Drains { surplus: false, .. } => "waits for drains of old instances".to_owned(),
             Why::Drains { count, surplus: true } => {
                 format!("instances drain to give surplus capacity back: {count}")
             }
