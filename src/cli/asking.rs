@@ -3,10 +3,11 @@
 
 use crate::cli::byhand;
 use crate::cli::find::Places;
+use crate::cli::options::Flags;
 use crate::cli::words::Screen;
 use crate::cli::{Failure, Global, TableArgs, who};
 use crate::config::span;
-use crate::quote::plain;
+use crate::quote::{plain, word};
 use crate::store::{Answer, Leader, Store, StoreError, requests, rollouts};
 use clap::Args;
 use ecs_drain_state::request::{EXPIRES_AFTER, SCHEMA};
@@ -87,6 +88,7 @@ pub(crate) struct Desk {
     /// Accounts and regions in which records can be.
     pub places: Places,
     wait: Duration,
+    flags: Flags,
 }
 
 /// A request of either kind.
@@ -110,14 +112,26 @@ impl Slip {
             Paper::Rollout(request) => rollouts::request_key(request),
         }
     }
+}
 
-    /// Returns the command that shows the result.
-    const fn shown_by(&self) -> &'static str {
-        match self.request {
-            Paper::Drain(_) => "ecs-drain describe INSTANCE",
-            Paper::Rollout(_) => "ecs-drain rollout describe NAME",
+/// Returns the command that shows the result of requests.
+fn shown_by(slips: &[Slip], flags: &Flags) -> String {
+    let Flags(flags) = flags;
+    match slips {
+        [Slip { request: Paper::Drain(_), name, .. }] => {
+            format!("ecs-drain describe {}{flags}", word(name))
         }
+        [Slip { request: Paper::Rollout(_), name, .. }] => {
+            format!("ecs-drain rollout describe {}{flags}", word(name))
+        }
+        [Slip { request: Paper::Rollout(_), .. }, ..] => format!("ecs-drain rollout get{flags}"),
+        [] | [Slip { request: Paper::Drain(_), .. }, ..] => watched_by(flags),
     }
+}
+
+/// Returns the command that shows the progress of drains.
+fn watched_by(flags: &str) -> String {
+    format!("ecs-drain get --watch{flags}")
 }
 
 impl Desk {
@@ -133,7 +147,22 @@ impl Desk {
         let (sdk, store) = global.connect(&args.table).await?;
         let by = who::asks(&sdk).await;
         let places = Places::new(global, &args.table, &sdk)?;
-        Ok(Desk { store, by, reason: reason.map(str::to_owned), places, wait: args.wait })
+        let flags = Flags::of(&args.table, store.controller(), store.controller());
+        let flags = flags.with_config(global);
+        Ok(Desk { store, by, reason: reason.map(str::to_owned), places, wait: args.wait, flags })
+    }
+
+    /// Prints the command that shows the progress of drains, after the answers to requests. Without
+    /// a wait for answers, a command was printed already.
+    ///
+    /// # Errors
+    /// Returns an error if the text cannot be written.
+    pub(crate) fn show_next(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        if !self.wait.is_zero() {
+            let command = plain(&watched_by(&self.flags.0));
+            writeln!(out, "`{command}` shows the progress")?;
+        }
+        Ok(())
     }
 
     fn slip(&self, subject: &Subject, what: What, now: Timestamp) -> Slip {
@@ -229,8 +258,9 @@ impl Desk {
             return Err(Failure::failed("the request is saved, but no controller is running"));
         };
         if self.wait.is_zero() {
-            let shown_by = slips.first().map_or("ecs-drain get", Slip::shown_by);
-            writeln!(out, "the request is saved; `{shown_by}` shows the result")?;
+            let saved = if all == 1 { "the request is saved" } else { "the requests are saved" };
+            let shown_by = plain(&shown_by(&slips, &self.flags));
+            writeln!(out, "{saved}; `{shown_by}` shows the result")?;
             return match unwritten {
                 0 => Ok(()),
                 lost => Err(Failure::failed(format!("{lost} of {all} requests not saved"))),
@@ -243,7 +273,7 @@ impl Desk {
             Err(_) => {
                 let text = match self.silent(&leader).await? {
                     Some(nobody) => absent(&nobody, &slips, now),
-                    None => unanswered(&slips, &leader),
+                    None => unanswered(&slips, &leader, &self.flags),
                 };
                 out.write_all(screen.fit(&text).as_bytes())?;
                 return Err(Failure::failed(format!(
@@ -387,7 +417,7 @@ fn line(name: &str, answer: &Answer) -> String {
 }
 
 /// Returns the message for requests that a running controller has not answered.
-fn unanswered(slips: &[Slip], leader: &Leader) -> String {
+fn unanswered(slips: &[Slip], leader: &Leader, flags: &Flags) -> String {
     let lines = slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.name)));
     let lines: String = lines.collect();
     format!(
@@ -395,7 +425,7 @@ fn unanswered(slips: &[Slip], leader: &Leader) -> String {
          shows the result.\n",
         plain(&leader.holder),
         EXPIRES_AFTER.as_mins(),
-        slips.first().map_or("ecs-drain get", Slip::shown_by)
+        plain(&shown_by(slips, flags))
     )
 }
 
@@ -475,6 +505,13 @@ A controller that starts before 1970-01-01T00:15:00Z will carry it out. To do it
             absent("nobody is there", &nothing, Timestamp::UNIX_EPOCH)
                 .ends_with("will carry it out.\n")
         );
+    }
+
+    #[test]
+    fn one_request_is_shown_by_describe_and_several_by_get() {
+        let flags = Flags(" --table drains".to_owned());
+        assert_eq!(shown_by(&slips(1), &flags), "ecs-drain describe i-0 --table drains");
+        assert_eq!(shown_by(&slips(2), &flags), "ecs-drain get --watch --table drains");
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub(crate) async fn run(
             let choices = match &read {
                 Read::Record(record) => {
                     let flags = Flags::new(&args.table, record, store.controller());
+                    let flags = flags.with_config(global);
                     // If pauses cannot be read, the record's own message reports it.
                     let pauses = store.pauses().await.unwrap_or_default();
                     options(record, &pauses, &flags)

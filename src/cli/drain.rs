@@ -138,7 +138,7 @@ pub(crate) async fn run(
     let asked: Vec<(Subject, What)> =
         plan.subjects.into_iter().map(|one| (one, What::Drain { then })).collect();
     desk.ask(&asked, out).await?;
-    if args.follow { follow(&desk.store, &keys, out).await } else { Ok(()) }
+    if args.follow { follow(&desk.store, &keys, out).await } else { desk.show_next(out) }
 }
 
 /// Instances whose drains are requested, and instances that are left out.

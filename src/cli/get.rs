@@ -1,28 +1,31 @@
 //! `ecs-drain get`: lists the drains. It reads the DynamoDB table and nothing else.
 
 mod table;
+mod watched;
 
 use crate::blind::Spot;
+use crate::cli::options::Flags;
 use crate::cli::out::CLEAR;
-use crate::cli::pause::called;
+use crate::cli::pause::{called, resumed_by};
 use crate::cli::selector::{Selector, Sort};
-use crate::cli::words::{Screen, age, iso};
+use crate::cli::words::{Screen, age, iso, short};
 use crate::cli::{Failure, Global, TableArgs, yaml};
 use crate::quote::{self, plain};
 use crate::store::pauses::Pauses;
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
-use ecs_drain_state::Order;
+use ecs_drain_state::{Order, Why};
 use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
+use watched::Watched;
 
 pub use table::{table, times};
 
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain get                         the unfinished drains of the controller
-  ecs-drain get --watch                 the same, every two seconds
+  ecs-drain get --watch                 the same, every two seconds, and those that end
   ecs-drain get --all                   finished ones too, and those of other controllers
   ecs-drain get --selector stuck        only those that are stuck
   ecs-drain get -l cluster=web-*,phase=Waiting --sort-by expires
@@ -34,6 +37,9 @@ selects, FIELD!=PATTERN leaves out; several conditions are separated by commas."
 
 /// Time between two reads of `--watch`.
 const WATCH: Duration = Duration::from_secs(2);
+
+/// Number of paused drains up to which a command names each.
+const NAMED: usize = 3;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -86,9 +92,16 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let store = global.store(&args.table).await?;
     let screen = Screen::detect();
+    let flags = Flags::of(&args.table, store.controller(), store.controller());
+    let flags = flags.with_config(global);
+    let tabular = matches!(args.output, Output::Table | Output::Wide);
+    let mut watched = (args.watch && tabular).then(|| Watched::new(Timestamp::now()));
     loop {
-        let text = match read(&store, args).await {
-            Ok(records) => show(&records, args, &store, screen).await?,
+        let text = match read(&store, args, watched.as_mut()).await {
+            Ok(records) => {
+                let look = Look { args, flags: &flags, screen, watched: watched.as_ref() };
+                show(records, &look, &store).await?
+            }
             // A transient error does not end `--watch`.
             Err(error) if args.watch && error.is_transient() => plain(&error.to_string()) + "\n",
             Err(error) => return Err(error.into()),
@@ -105,42 +118,73 @@ pub(crate) async fn run(
     }
 }
 
-async fn read(store: &Store, args: &GetArgs) -> Result<Vec<(String, Read)>, StoreError> {
-    let mut records = match &args.cluster {
-        Some(cluster) => store.get_many(&store.by_cluster(cluster).await?).await?,
-        None if args.all => store.all().await?,
-        None => {
-            let keys: Vec<String> =
-                store.unfinished().await?.into_iter().map(|unfinished| unfinished.key).collect();
-            store.get_many(&keys).await?
-        }
+async fn read(
+    store: &Store,
+    args: &GetArgs,
+    mut watched: Option<&mut Watched>,
+) -> Result<Vec<(String, Read)>, StoreError> {
+    let now = Timestamp::now();
+    let mut keys = match &args.cluster {
+        Some(cluster) => store.by_cluster(cluster).await?,
+        None if args.all => Vec::new(),
+        None => store.unfinished().await?.into_iter().map(|unfinished| unfinished.key).collect(),
     };
+    keys.extend(watched.iter().flat_map(|watched| watched.keys(now)));
+    let mut records = match args.cluster {
+        None if args.all => store.all().await?,
+        Some(_) | None => store.get_many(&keys).await?,
+    };
+    if let Some(watched) = &mut watched {
+        watched.see(&records, &args.selector);
+    }
     // The indexes lag, so drains that have ended since are removed. Unreadable records stay.
+    let ended_lately =
+        |key: &str| watched.as_ref().is_some_and(|watched| watched.ended_lately(key, now));
     records.retain(|(key, read)| {
-        let done = matches!(read, Read::Record(record) if record.is_done());
-        (args.all || !done) && args.selector.matches(key, read)
+        (args.all || !is_done(read) || ended_lately(key)) && args.selector.matches(key, read)
     });
     args.sort_by.sort(&mut records);
+    if !args.all {
+        records.sort_by_key(|(_, read)| is_done(read));
+    }
     Ok(records)
 }
 
-async fn show(
-    records: &[(String, Read)],
-    args: &GetArgs,
-    store: &Store,
+fn is_done(read: &Read) -> bool {
+    matches!(read, Read::Record(record) if record.is_done())
+}
+
+/// Properties of the output that do not change between two reads, and the drains seen.
+struct Look<'a> {
+    args: &'a GetArgs,
+    flags: &'a Flags,
     screen: Screen,
+    watched: Option<&'a Watched>,
+}
+
+async fn show(
+    mut records: Vec<(String, Read)>,
+    look: &Look<'_>,
+    store: &Store,
 ) -> Result<String, Failure> {
-    let now = Timestamp::now();
+    let (&Look { args, flags, screen, watched }, now) = (look, Timestamp::now());
     match args.output {
-        Output::Json => return json(records),
-        Output::Yaml => return Ok(yaml::document(&serde_json::Value::Array(values(records)?))?),
+        Output::Json => return json(&records),
+        Output::Yaml => return Ok(yaml::document(&serde_json::Value::Array(values(&records)?))?),
         Output::Name => {
             return Ok(records.iter().map(|(key, _)| plain(key) + "\n").collect());
         }
         Output::Table | Output::Wide => {}
     }
-    let paused = blind(store.blind(now).await, now) + &paused(store.pauses().await, now);
-    let paused = screen.fit(&paused);
+    let pauses = store.pauses().await;
+    if let Ok(pauses) = &pauses {
+        refer_to(pauses, &mut records);
+    }
+    let above = blind(store.blind(now).await, now)
+        + &paused(pauses, flags, now)
+        + &paused_by_id(&records, flags);
+    let above = screen.fit(&above);
+    let done = watched.map_or_else(String::new, Watched::line);
     let footer = if screen.terminal { footer(store, now).await } else { String::new() };
     if records.is_empty() {
         let hint = if args.all {
@@ -156,18 +200,18 @@ async fn show(
         let selected =
             if args.selector == Selector::default() { "" } else { " that the selector matches" };
         let none = format!("no drains{whose}{selected} in table {}{hint}", store.table());
-        return Ok(format!("{paused}{}\n{footer}", screen.fit(&plain(&none))));
+        return Ok(format!("{above}{}\n{done}{footer}", screen.fit(&plain(&none))));
     }
     let wide = args.output == Output::Wide;
-    let rest = paused.lines().count() + footer.lines().count();
+    let rest = above.lines().count() + done.lines().count() + footer.lines().count();
     let height = screen.height.filter(|_| args.watch).map(usize::from);
     let shown = match height {
-        Some(height) => {
-            first(records, height.saturating_sub(rest), |records| table(records, wide, now, screen))
-        }
-        None => table(records, wide, now, screen),
+        Some(height) => first(&records, height.saturating_sub(rest), |records| {
+            table(records, wide, now, screen)
+        }),
+        None => table(&records, wide, now, screen),
     };
-    Ok(paused + &shown + &footer)
+    Ok(above + &shown + &done + &footer)
 }
 
 /// Returns as many of the first drains as fit on a screen that is drawn again and again, and how
@@ -219,14 +263,53 @@ fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
     }
 }
 
-/// Returns a line for each pause of a cluster, of an account and region, or of everything.
-fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
+/// Returns each pause of a cluster, of an account and region, or of everything, with the command
+/// that ends it.
+fn paused(pauses: Result<Pauses, StoreError>, flags: &Flags, now: Timestamp) -> String {
     let line = |(place, order): (&String, &Order)| {
-        plain(&format!("paused: {}, by {order}, {} ago", called(place), age(order.at, now))) + "\n"
+        let (by, ago) = (short(&order.to_string()), age(order.at, now));
+        plain(&format!("paused: {}, by {by}, {ago} ago; resume with:", called(place)))
+            + &format!("\n  {}\n", plain(&resumed_by(place, flags)))
     };
     match pauses {
         Ok(pauses) => pauses.places.iter().map(line).collect(),
         Err(error) => plain(&format!("pauses not known: {error}")) + "\n",
+    }
+}
+
+/// Returns the number of drains that are paused by their id, with the command that resumes them.
+fn paused_by_id(records: &[(String, Read)], flags: &Flags) -> String {
+    let ids: Vec<&str> = records
+        .iter()
+        .filter_map(|(_, read)| match read {
+            Read::Record(record) if !record.is_done() => Some(record),
+            Read::Record(_) | Read::Newer { .. } | Read::Unreadable { .. } => None,
+        })
+        .filter(|record| record.orders.pause.is_some())
+        .map(|record| record.instance_id.as_str())
+        .collect();
+    if ids.is_empty() {
+        return String::new();
+    }
+    let named = if ids.len() > NAMED { "INSTANCE".to_owned() } else { ids.join(" ") };
+    let command = plain(&format!("ecs-drain resume {named}{}", flags.0));
+    format!("paused by id: {}; resume with:\n  {command}\n", ids.len())
+}
+
+/// Shortens the reason of drains that are paused by one of these pauses, which are shown above.
+fn refer_to(pauses: &Pauses, records: &mut [(String, Read)]) {
+    for (_, read) in records {
+        let Read::Record(record) = read else { continue };
+        if record.orders.pause.is_some() || record.shown.why != "Paused" {
+            continue;
+        }
+        let message = &mut record.shown.message;
+        let rest = pauses.places.values().find_map(|order| {
+            message.strip_prefix(&Why::Paused(order.to_string()).to_string()).map(str::to_owned)
+        });
+        if let Some(rest) = rest {
+            *message = format!("paused (see above); heartbeats continue{rest}");
+        }
     }
 }
 
@@ -294,20 +377,48 @@ mod tests {
         );
     }
 
-    #[test]
-    fn each_pause_of_a_place_has_a_line() {
-        let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: now() };
+    fn pauses() -> Pauses {
+        let by = "arn:aws:sts::123456789012:assumed-role/Ops/ada".to_owned();
+        let order = Order { by, reason: Some("incident".to_owned()), at: now() };
         let places =
             ["*", "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
-        let pauses = Pauses { places: places.into_iter().collect() };
+        Pauses { places: places.into_iter().collect() }
+    }
+
+    #[test]
+    fn each_pause_is_named_once_with_the_command_that_ends_it() {
+        let flags = Flags(" --table drains".to_owned());
         assert_eq!(
-            paused(Ok(pauses), now()),
+            paused(Ok(pauses()), &flags, now()),
             "\
-paused: everything, by Ada (incident), 0 s ago
-paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
+paused: everything, by assumed-role/Ops/ada (incident), 0 s ago; resume with:
+  ecs-drain resume --everything --table drains
+paused: cluster 123456789012/eu-west-1/web, by assumed-role/Ops/ada (incident), 0 s ago; resume with:
+  ecs-drain resume --cluster 123456789012/eu-west-1/web --table drains
 "
         );
-        assert_eq!(paused(Ok(Pauses::default()), now()), "");
+        assert_eq!(paused(Ok(Pauses::default()), &flags, now()), "");
+        assert_eq!(
+            paused_by_id(&[asked(), waiting()], &flags),
+            "paused by id: 1; resume with:\n  ecs-drain resume i-0asked --table drains\n"
+        );
+        assert_eq!(paused_by_id(&[waiting()], &flags), "");
+        let many = paused_by_id(&[asked(), asked(), asked(), asked()], &flags);
+        assert!(many.ends_with("  ecs-drain resume INSTANCE --table drains\n"), "{many}");
+    }
+
+    #[test]
+    fn a_drain_of_a_paused_place_does_not_repeat_who_paused_it() {
+        let mut all = [waiting(), asked()];
+        let by = pauses().places["*"].to_string();
+        if let (_, Read::Record(record)) = &mut all[0] {
+            record.explain(&Why::Paused(by), now());
+        }
+        let before = table(&all[1..], false, now(), Screen::default());
+        refer_to(&pauses(), &mut all);
+        let shown = table(&all[..1], false, now(), Screen::default());
+        assert!(shown.contains("paused (see above); heartbeats continue"), "{shown}");
+        assert_eq!(table(&all[1..], false, now(), Screen::default()), before, "paused by its id");
     }
 
     #[test]
@@ -355,6 +466,50 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
         let screen = Screen { width: Some(150), ..screen };
         let shown = table(&records, false, now(), screen);
         assert!(shown.lines().all(|line| line.chars().count() <= 150), "{shown}");
+    }
+
+    #[test]
+    fn columns_without_room_are_below_each_drain() {
+        let screen = Screen { width: Some(80), terminal: true, ..Screen::default() };
+        compare(
+            "get-wide-80",
+            &table(&[asked(), stuck(), unread().remove(0)], true, now(), screen),
+        );
+        let mut all = [waiting(), done()];
+        for (_, read) in &mut all {
+            let Read::Record(record) = read else { continue };
+            record.cluster = Some("a-cluster-with-a-name-of-many-words".to_owned());
+        }
+        let shown = table(&all, false, now(), screen);
+        assert!(
+            shown.contains("    [a-cluster-with-a-name-of-many-words] 3 tasks left"),
+            "{shown}"
+        );
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        let shown = table(&all, true, now(), Screen { width: Some(400), ..screen });
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+    }
+
+    #[test]
+    fn the_column_has_the_earlier_of_deadline_and_hook_expiry() {
+        let (key, Read::Record(mut record)) = waiting() else { return };
+        let expires = |record: &ecs_drain_state::Record, width: u16| {
+            let screen = Screen { width: Some(width), ..Screen::default() };
+            let all = [(key.clone(), Read::Record(Box::new(record.clone())))];
+            table(&all, false, now(), screen).lines().skip(1).collect::<Vec<_>>().join(" ")
+        };
+        assert!(expires(&record, 80).contains("  in 47 h     3 tasks left"));
+        record.deadline = Some(now() + SignedDuration::from_mins(20));
+        let narrow = expires(&record, 80);
+        assert!(
+            narrow.contains("  in 20 min*     [*deadline; hook expires in 47 h] 3"),
+            "{narrow}"
+        );
+        assert!(expires(&record, 300).contains("  deadline in 20 min  3 tasks"));
+        record.deadline = Some(now() + SignedDuration::from_hours(60));
+        assert!(expires(&record, 80).contains("  in 47 h     [deadline in 2 d] 3"));
+        record.global_limit = None;
+        assert!(expires(&record, 80).contains("  in 2 d*     [*deadline] 3"));
     }
 
     #[test]

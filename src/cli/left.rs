@@ -2,7 +2,7 @@
 //! record. A count that was never read is not 0.
 
 use crate::cli::words::length;
-use ecs_drain_state::why::Span;
+use ecs_drain_state::why::{Span, as_of};
 use ecs_drain_state::{Obligation, Outcome, Phase, Record};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -77,9 +77,10 @@ fn was_in(record: &Record, phase: Phase) -> bool {
     record.history.iter().any(|event| event.phase == phase)
 }
 
-/// Returns the names, and the number of further ones of `count`.
-pub(crate) fn names(names: &[String], count: u32) -> Vec<String> {
-    let mut shown = names.to_vec();
+/// Returns the names of tasks or targets as they read at `now`, and the number of further ones of
+/// `count`.
+pub(crate) fn names(names: &[String], count: u32, now: Timestamp) -> Vec<String> {
+    let mut shown: Vec<String> = names.iter().map(|name| as_of(name, now)).collect();
     let beside = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
     if beside > 0 {
         shown.push(format!("and {beside} more"));
@@ -102,7 +103,7 @@ pub(crate) fn target(one: &Obligation, record: &Record, now: Timestamp) -> Strin
 mod tests {
     #![allow(clippy::panic)]
     use super::*;
-    use crate::cli::samples::{done, waiting};
+    use crate::cli::samples::{done, now, waiting};
     use crate::store::Read;
     use ecs_drain_state::Stage;
 
@@ -126,6 +127,24 @@ mod tests {
         assert_eq!(of(&record), (None, None));
         record.stage = Stage::Verifying;
         assert_eq!(of(&record), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn the_delay_of_a_target_is_over_once_it_has_passed() {
+        let (_, Read::Record(record)) = waiting() else { panic!("a record") };
+        let (count, left) = (record.shown.targets_left_count, &record.shown.targets_left);
+        let before = names(left, count, now());
+        assert_eq!(
+            before,
+            ["i-0waiting in target group shop: draining, until 2023-11-14T22:15:40Z at most"]
+        );
+        let after = names(left, count, now() + SignedDuration::from_mins(5));
+        assert_eq!(
+            after,
+            [
+                "i-0waiting in target group shop: draining, past its delay since 2023-11-14T22:15:40Z"
+            ]
+        );
     }
 
     #[test]

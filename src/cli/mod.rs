@@ -48,6 +48,7 @@ pub(crate) mod orders;
 pub(crate) mod out;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod reason;
 pub(crate) mod rollout;
 pub(crate) mod run;
 #[cfg(test)]

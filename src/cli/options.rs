@@ -1,8 +1,8 @@
 //! Lists the commands that an operator can use on one drain now. `describe` prints them. The
 //! controller would carry out each of them on the record that is shown.
 
-use crate::cli::TableArgs;
-use crate::cli::pause::called;
+use crate::cli::pause::{called, resumed_by};
+use crate::cli::{Global, TableArgs};
 use crate::quote::word;
 use crate::store::pauses::{EVERYTHING, Pauses, place};
 use ecs_drain_state::diagnosis::Fix;
@@ -48,6 +48,15 @@ impl Flags {
         flag("--controller", "ECS_DRAIN_CONTROLLER", other.or(given.controller.as_deref()));
         Flags(flags)
     }
+
+    /// Returns the flags with the configuration file of this command, which can name the table.
+    pub(crate) fn with_config(self, global: &Global) -> Flags {
+        let file = global.config.as_ref().map(|path| path.display().to_string());
+        match file.filter(|file| std::env::var("ECS_DRAIN_CONFIG").ok().as_ref() != Some(file)) {
+            Some(file) => Flags(format!(" --config {}{}", word(&file), self.0)),
+            None => self,
+        }
+    }
 }
 
 /// Returns the commands for a drain in its present state: first those that end a cause, then those
@@ -69,15 +78,7 @@ pub fn options(record: &Record, pauses: &Pauses, flags: &Flags) -> Vec<Choice> {
         .map(|fix| ending(fix, &record.region))
         .collect();
     for place in paused_places(record, pauses) {
-        let which = if place == EVERYTHING {
-            "--everything".to_owned()
-        } else {
-            format!("--cluster {}", word(&place))
-        };
-        choices.push(choice(
-            format!("ecs-drain resume {which}{}", flags.0),
-            &format!("resume {}", called(&place)),
-        ));
+        choices.push(choice(resumed_by(&place, flags), &format!("resume {}", called(&place))));
     }
     match &record.orders.pause {
         Some(_) => choices.push(choice(on("resume", ""), "resume this drain")),
@@ -254,7 +255,14 @@ mod tests {
         let given = TableArgs { table: Some("my table".to_owned()), ..TableArgs::default() };
         let flags = Flags::new(&given, &record(waiting()), "other");
         assert_eq!(flags.0, " --table 'my table' --controller default");
-        assert_eq!(Flags::new(&TableArgs::default(), &record(waiting()), "default").0, "");
+        let none = Flags::new(&TableArgs::default(), &record(waiting()), "default");
+        assert_eq!(none.0, "");
+        let words = ["ecs-drain", "--config", "my file.toml", "get"];
+        let global = Cli::try_parse_from(words).unwrap().global;
+        assert_eq!(none.with_config(&global).0, " --config 'my file.toml'");
+        assert!(
+            flags.with_config(&global).0.ends_with("toml' --table 'my table' --controller default")
+        );
     }
 
     /// Tries every phase of every sample: the program parses each printed command, and the

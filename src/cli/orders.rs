@@ -118,7 +118,11 @@ pub(crate) async fn simple(
 ) -> Result<(), Failure> {
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     let asked = each(&desk, &args.instances, |_| what, out).await?;
-    if args.follow { follow(&desk.store, &asked, out).await } else { Ok(()) }
+    match (args.follow, asked.len()) {
+        (true, _) => follow(&desk.store, &asked, out).await,
+        (false, 0 | 1) => Ok(()),
+        (false, _) => desk.show_next(out),
+    }
 }
 
 /// Requests later deadlines.
@@ -184,7 +188,7 @@ pub(crate) async fn force(
 fn warning(record: &Record, now: Timestamp) -> String {
     let (left, shown) = (Left::of(record), &record.shown);
     let list = |names: &[String], count: u32| -> String {
-        left::names(names, count).iter().map(|name| format!("    {}\n", plain(name))).collect()
+        left::names(names, count, now).iter().map(|name| format!("    {}\n", plain(name))).collect()
     };
     let (effect, then) = match (&record.lifecycle, record.then) {
         (Some(lifecycle), _) => (

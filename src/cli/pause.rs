@@ -4,10 +4,11 @@
 
 use crate::aws::{self, Environment};
 use crate::cli::asking::{AskArgs, Desk};
+use crate::cli::options::Flags;
 use crate::cli::orders::each;
 use crate::cli::{Failure, Global};
 use crate::config::{Patterns, Scope};
-use crate::quote::{chain, plain};
+use crate::quote::{chain, plain, word};
 use crate::store::pauses::{EVERYTHING, Pauses, is_place, place};
 use clap::{ArgGroup, Args};
 use ecs_drain_state::{Order, What};
@@ -136,6 +137,15 @@ pub(super) fn called(place: &str) -> String {
         (_, Some(scope)) => format!("all of {scope}"),
         (cluster, None) => format!("cluster {cluster}"),
     }
+}
+
+/// Returns the command that ends the pause of a place.
+pub(super) fn resumed_by(place: &str, flags: &Flags) -> String {
+    let which = match place {
+        EVERYTHING => "--everything".to_owned(),
+        cluster => format!("--cluster {}", word(cluster)),
+    };
+    format!("ecs-drain resume {which}{}", flags.0)
 }
 
 /// Returns the paused places that the names match.

@@ -262,7 +262,7 @@ pub(crate) fn page(places: &[Place], way: Way, unjudged: usize, screen: Screen) 
         if let Some(together) = together.filter(|together| *together < ends.len()) {
             let _ = writeln!(
                 page,
-                "  all together, as in a scale-in: {together} of {total} would end; see --at-once"
+                "  all together, as in a scale-in: {together} of {total} would end (plan --at-once)"
             );
         }
     }

@@ -21,9 +21,11 @@ pub(crate) use page::DescribeArgs;
 pub(crate) use start::StartArgs;
 
 use crate::cli::{Failure, Global};
-use crate::store::{ReadRollout, Store};
+use crate::store::{Read, ReadRollout, Store};
 use clap::Subcommand;
+use ecs_drain_state::Phase;
 use ecs_drain_state::rollout::{KEY_PREFIX, Progress, Rollout, Stage, What};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 #[derive(Debug, Subcommand)]
@@ -105,11 +107,35 @@ fn unread(read: &ReadRollout) -> Option<String> {
     }
 }
 
-/// Returns the numbers of instances in words: `3 of 6 replaced, 1 draining, 2 waiting`.
-fn counts(progress: Progress) -> String {
+/// Returns the keys of the drains of old instances that were ordered and have not ended.
+fn drains(rollout: &Rollout) -> Vec<String> {
+    let old = rollout.groups.values().flat_map(|group| &group.old);
+    old.filter(|(_, turn)| turn.ordered().is_some())
+        .map(|(id, _)| ecs_drain_state::record::key(&rollout.account, &rollout.region, id))
+        .collect()
+}
+
+/// Returns how many of these drains have not begun: in the queue, or without a record yet.
+fn queued(drains: &[String], records: &BTreeMap<String, Read>) -> u32 {
+    let waits = |key: &&String| match records.get(*key) {
+        Some(Read::Record(record)) => record.phase() == Phase::Pending,
+        Some(Read::Newer { .. } | Read::Unreadable { .. }) => false,
+        None => true,
+    };
+    u32::try_from(drains.iter().filter(waits).count()).unwrap_or(u32::MAX)
+}
+
+/// Returns the numbers of instances in words: `2 of 6 replaced, 1 draining, 1 queued, 2 waiting`.
+/// The drains of `queued` instances are ordered, and have not begun.
+fn counts(progress: Progress, queued: u32) -> String {
     let Progress { total, left, draining, waiting, kept, surplus: _ } = progress;
     let mut text = format!("{left} of {total} replaced");
-    for (count, what) in [(draining, "draining"), (waiting, "waiting"), (kept, "kept")] {
+    for (count, what) in [
+        (draining.saturating_sub(queued), "draining"),
+        (queued.min(draining), "queued"),
+        (waiting, "waiting"),
+        (kept, "kept"),
+    ] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }
@@ -134,7 +160,33 @@ fn stage(rollout: &Rollout) -> String {
 mod tests {
     use super::*;
     use crate::cli::Cli;
+    use crate::cli::samples::{rollouts, waiting};
     use clap::Parser;
+    use ecs_drain_state::Stage as DrainStage;
+    use ecs_drain_state::rollout::Turn;
+
+    #[test]
+    fn ordered_drains_that_have_not_begun_are_queued() {
+        let Some((_, ReadRollout::Rollout(mut rollout))) = rollouts().into_iter().next() else {
+            return;
+        };
+        for group in rollout.groups.values_mut() {
+            group.old.values_mut().filter(|turn| **turn == Turn::Waiting).for_each(|turn| {
+                *turn = Turn::Terminate;
+            });
+        }
+        let keys = drains(&rollout);
+        assert_eq!(keys.len(), 3);
+        // One drains, one is in the queue, and the request for one was not carried out yet.
+        let (_, drains) = waiting();
+        let mut pending = drains.clone();
+        if let Read::Record(record) = &mut pending {
+            record.stage = DrainStage::Pending;
+        }
+        let records = [(keys[0].clone(), drains), (keys[1].clone(), pending)].into();
+        let text = counts(rollout.progress(), queued(&keys, &records));
+        assert_eq!(text, "3 of 6 replaced, 1 draining, 2 queued");
+    }
 
     #[test]
     fn a_rollout_is_named_alone_or_with_its_place() {

@@ -282,7 +282,7 @@ pub(crate) fn rollouts() -> Vec<(String, ReadRollout)> {
     let change = Change { from: 6, to: 9, at: ago(50), state: ChangeState::Applied };
     let mut running = rollout("agent-1.90", Selection::AgentNot("1.90.0".to_owned()), 52);
     running.stage = Step::Running;
-    running.message = "1 old instance drains".to_owned();
+    running.message = "waits for drains of old instances".to_owned();
     running.groups = groups(
         "web-asg",
         Group { before: Some(6), raise: Some(change), ..Group::default() },

@@ -141,7 +141,7 @@ impl Sort {
             }
             Sort::Age => (1, created, String::new(), instance),
             Sort::Expires => {
-                let expires = record.deadline.or(record.global_limit);
+                let expires = record.deadline.into_iter().chain(record.global_limit).min();
                 let expires = expires.filter(|_| !record.is_done());
                 (1, expires.unwrap_or(Timestamp::MAX), String::new(), instance)
             }

@@ -4,6 +4,7 @@
 use crate::cli::get::times;
 use crate::cli::left::{self, Left};
 use crate::cli::options::Choice;
+use crate::cli::reason::current;
 use crate::cli::words::{Screen, age, iso, length, when, wrapped};
 use crate::quote::plain;
 use crate::store::Read;
@@ -102,7 +103,7 @@ impl Sheet {
         let now = around.now;
         self.standing(record, now);
         if may_have_left_some(record) {
-            self.left(record);
+            self.left(record, now);
         }
         self.list(
             "Why it does not move",
@@ -132,7 +133,8 @@ impl Sheet {
         if let Some(since) = record.shown.stuck_since.filter(|_| !record.is_done()) {
             self.line("STUCK", format!("no progress since {}", at(since)));
         }
-        self.line(if record.is_done() { "Ended" } else { "Status" }, status(record));
+        let status = current(record, status(record), now);
+        self.line(if record.is_done() { "Ended" } else { "Status" }, status);
         for tag in &record.shown.bad_tags {
             self.line("Tag ignored", tag);
         }
@@ -174,15 +176,16 @@ impl Sheet {
     }
 
     /// Writes the remaining tasks and targets.
-    fn left(&mut self, record: &Record) {
+    fn left(&mut self, record: &Record, now: Timestamp) {
         let (left, shown) = (Left::of(record), &record.shown);
+        let now = if record.is_done() { record.updated_at } else { now };
         self.heading(if left.over { "Left when it ended" } else { "Left on the instance" });
         self.broken("  ", &format!("tasks: {}", left.tasks()), 4);
-        for name in left::names(&shown.tasks_left, shown.tasks_left_count) {
+        for name in left::names(&shown.tasks_left, shown.tasks_left_count, now) {
             self.broken("    ", &plain(&name), 6);
         }
         self.broken("  ", &format!("load balancer targets: {}", left.targets()), 4);
-        for name in left::names(&shown.targets_left, shown.targets_left_count) {
+        for name in left::names(&shown.targets_left, shown.targets_left_count, now) {
             self.broken("    ", &plain(&name), 6);
         }
     }
@@ -206,9 +209,12 @@ impl Sheet {
             if record.is_done() { iso(deadline) } else { at(deadline) }
         };
         let cut = if is_cut(record) { "; cut to the time that the hook leaves" } else { "" };
+        let then = at_deadline(record);
         self.line(
             "Deadline",
-            record.deadline.map_or_else(|| "none".to_owned(), |d| format!("{}{cut}", deadline(d))),
+            record
+                .deadline
+                .map_or_else(|| "none".to_owned(), |d| format!("{}{cut}{then}", deadline(d))),
         );
         if let (Some(limit), Some(lifecycle), false) =
             (record.global_limit, &record.lifecycle, record.is_done())
@@ -326,6 +332,22 @@ fn is_cut(record: &Record) -> bool {
         .history
         .iter()
         .any(|event| event.what.starts_with("its deadline is cut") && event.what.contains(&to))
+}
+
+/// Returns the effect of the deadline. The record does not have the policy, which can change until
+/// the deadline, but it shows that the policy holds a drain.
+fn at_deadline(record: &Record) -> &'static str {
+    match record.phase() {
+        Phase::Completing | Phase::Returning | Phase::Done => "",
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying
+            if record.shown.why == "HeldPastDeadline" =>
+        {
+            "; its policy holds it (at_deadline)"
+        }
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying => {
+            "; then at_deadline of its policy applies: hold (the default), continue (release it) or abandon"
+        }
+    }
 }
 
 /// Returns the origin, and the requester of the drain.
@@ -464,6 +486,35 @@ mod tests {
         for line in ["window \"day\" is closed", "when the window has ended", "ecs-drain cancel "] {
             assert!(shown.contains(line), "{shown}");
         }
+    }
+
+    #[test]
+    fn the_deadline_says_what_decides_then() {
+        let (key, Read::Record(mut record)) = waiting() else { panic!("a record") };
+        record.deadline = Some(now() + SignedDuration::from_mins(20));
+        let line = |record: &Record| {
+            let read = (key.clone(), Read::Record(Box::new(record.clone())));
+            let shown = page(&read, Screen::default());
+            shown
+                .lines()
+                .find(|line| line.starts_with("  Deadline:"))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let rest = |record: &Record| line(record).split_once("; ").unwrap_or_default().1.to_owned();
+        assert!(
+            line(&record).contains("2023-11-14T22:33:20Z (in 20 min); then"),
+            "{}",
+            line(&record)
+        );
+        assert_eq!(
+            rest(&record),
+            "then at_deadline of its policy applies: hold (the default), continue (release it) or abandon"
+        );
+        record.shown.why = "HeldPastDeadline".to_owned();
+        assert_eq!(rest(&record), "its policy holds it (at_deadline)");
+        record.stage = Stage::Done { outcome: Outcome::TimedOut, intent: None, expires_at: 0 };
+        assert_eq!(rest(&record), "");
     }
 
     #[test]

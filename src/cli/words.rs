@@ -108,8 +108,9 @@ pub(crate) fn iso(at: Timestamp) -> String {
 }
 
 /// Returns a text in which ids of 32 hexadecimal digits, such as those of tasks, are cut to their
-/// first 8 digits.
+/// first 8 digits, and identities to the part after their account: `user/ada`.
 pub fn short(text: &str) -> String {
+    let text = without_accounts(text);
     let mut short = String::with_capacity(text.len());
     for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
         let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -123,22 +124,64 @@ pub fn short(text: &str) -> String {
     short
 }
 
-/// Returns a text in lines of at most `width` columns, wrapped between words.
+/// Cuts the ARNs of IAM and STS in a text to the part after their account.
+fn without_accounts(text: &str) -> String {
+    let mut cut = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("arn:") {
+        let (before, arn) = rest.split_at(at);
+        cut.push_str(before);
+        let end = arn.find(char::is_whitespace).unwrap_or(arn.len());
+        let mut parts = arn[..end].splitn(6, ':');
+        let name = match (parts.nth(2), parts.nth(2)) {
+            (Some("iam" | "sts"), Some(name)) if !name.is_empty() => name,
+            _ => &arn[..end],
+        };
+        cut.push_str(name);
+        rest = &arn[end..];
+    }
+    cut + rest
+}
+
+/// Returns a text in lines of at most `width` columns, wrapped between words. Runs of spaces inside
+/// a line stay. A longer word, such as an ARN, is broken after `/` or `:`; one without them stays
+/// whole, and so does one in braces, which is JSON to copy.
 pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::<String>::new();
-    for word in text.split_whitespace() {
-        match lines
-            .last_mut()
-            .filter(|line| line.chars().count() + 1 + word.chars().count() <= width)
-        {
-            Some(line) => {
-                line.push(' ');
+    let mut rest = text.trim();
+    let mut spaces = 0;
+    while !rest.is_empty() {
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let line = lines.last_mut().map(|line| (line.chars().count(), line));
+        match line.filter(|(long, _)| long + spaces + word.chars().count() <= width) {
+            Some((_, line)) => {
+                line.push_str(&" ".repeat(spaces));
                 line.push_str(word);
             }
-            None => lines.push(word.to_owned()),
+            None => lines.extend(broken(word, width)),
         }
+        rest = after.trim_start();
+        spaces = after.chars().count() - rest.chars().count();
     }
     lines
+}
+
+/// Breaks a word that is longer than `width` after `/` or `:`.
+fn broken(word: &str, width: usize) -> Vec<String> {
+    if word.chars().count() <= width || word.starts_with('{') {
+        return vec![word.to_owned()];
+    }
+    let mut parts = Vec::<String>::new();
+    for piece in word.split_inclusive(['/', ':']) {
+        match parts.last_mut() {
+            Some(part) if part.chars().count() + piece.chars().count() <= width => {
+                part.push_str(piece);
+            }
+            Some(_) | None => parts.push(piece.to_owned()),
+        }
+    }
+    parts
 }
 
 #[cfg(test)]
@@ -174,6 +217,37 @@ mod tests {
             "  -> set the heartbeat timeout to 3600\n    s, which allows 48 hours\nno\n"
         );
         assert_eq!(Screen::default().fit(source), source);
+    }
+
+    #[test]
+    fn the_arn_of_a_person_is_cut_to_their_name() {
+        let text =
+            "paused by arn:aws:sts::123456789012:assumed-role/Ops/ada (incident: disk); heartbeats";
+        assert_eq!(short(text), "paused by assumed-role/Ops/ada (incident: disk); heartbeats");
+        assert_eq!(short("arn:aws-cn:iam::123456789012:user/ada"), "user/ada");
+        let others = "an arn: arn:aws:ecs:eu-west-1:123456789012:task/web/1, arn:aws:iam::1:";
+        assert_eq!(short(others), others);
+    }
+
+    #[test]
+    fn aligned_columns_stay_aligned_in_wrapped_lines() {
+        assert_eq!(wrapped("WARN  one  two three", 15), ["WARN  one  two", "three"]);
+        let screen = Screen { width: Some(40), ..Screen::default() };
+        assert_eq!(
+            screen.fit("  ok    a check with a text that is too long here\n"),
+            "  ok    a check with a text that is\n    too long here\n"
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_too_long_is_broken_at_a_colon_or_a_slash() {
+        let arn = "by arn:aws:sts::123456789012:assumed-role/Operators/ada@example.com (it)";
+        assert_eq!(
+            wrapped(arn, 30),
+            ["by", "arn:aws:sts::123456789012:", "assumed-role/Operators/", "ada@example.com (it)"]
+        );
+        let allow = r#"{"Effect":"Allow","Action":"ecs:StopTask"}"#;
+        assert_eq!(wrapped(allow, 20), [allow], "JSON is copied");
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! The reason of a decision. One closed list feeds the record's message, the log, the CLI and the
 //! tests, so that they cannot disagree.
 
+mod moment;
+
 use crate::budget::{DO_NOT_DISRUPT, DoNotDisrupt, Scope};
 use crate::phase::Outcome;
 use crate::record::later;
 use jiff::{SignedDuration, Timestamp};
+use moment::{CONTAINERS, FIRST_CHECK, HELD, LISTING, NETWORK, RELEASE, SECOND_CHECK, WINDOW};
 use std::fmt;
 use std::time::Duration;
+
+pub use moment::as_of;
+pub(crate) use moment::{PAST, UNTIL};
 
 /// Reason why a drain is where it is, or what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +194,7 @@ impl fmt::Display for Why {
                 queued(f, scope, *running, *limit, *ahead)
             }
             Why::WindowClosed { window, until } => {
-                write!(f, "not started before {until:.0}: window {window:?} is closed")
+                write!(f, "{}: window {window:?} is closed", WINDOW.at(*until))
             }
             Why::Paused(by) => {
                 write!(f, "paused by {by}; heartbeats continue")
@@ -240,7 +246,7 @@ impl fmt::Display for Why {
             ),
             Why::Unknown(what) => write!(f, "not known: {what}"),
             Why::ActiveAgain => f.write_str("the container instance became ACTIVE again; draining it again"),
-            Why::HeldPastDeadline(why) => write!(f, "past its deadline, held by policy (at_deadline): {why}"),
+            Why::HeldPastDeadline(why) => write!(f, "{HELD}{why}"),
             Why::WaitingForReturn(state) => {
                 write!(f, "the instance stays ({state}); waiting until it is in service again")
             }
@@ -270,28 +276,14 @@ impl Why {
     pub fn sentence(&self, now: Timestamp) -> String {
         let at = |left: &Duration| later(now, SignedDuration::try_from(*left).unwrap_or_default());
         match self {
-            Why::NotInCluster { left } => {
-                format!("in no cluster; released at {:.0} unless it registers", at(left))
-            }
-            Why::ListsOnceMore { left } if !left.is_zero() => {
-                format!("its tasks are listed again at {:.0}, before deregistration", at(left))
-            }
-            Why::LongestDelay { left } => format!(
-                "ECS reports its tasks as stopped, but containers may still run; waiting until {:.0}",
-                at(left)
-            ),
-            Why::NetworkSettling { left } => format!(
-                "no task or target left; a network load balancer may send new connections until {:.0}",
-                at(left)
-            ),
-            Why::Settling { left } if !left.is_zero() => {
-                format!("no task or target left; the first check is at {:.0}", at(left))
-            }
-            Why::SecondLook { left } if !left.is_zero() => {
-                format!("no task or target left; the second check is at {:.0}", at(left))
-            }
+            Why::NotInCluster { left } => RELEASE.at(at(left)),
+            Why::ListsOnceMore { left } if !left.is_zero() => LISTING.at(at(left)),
+            Why::LongestDelay { left } => CONTAINERS.at(at(left)),
+            Why::NetworkSettling { left } => NETWORK.at(at(left)),
+            Why::Settling { left } if !left.is_zero() => FIRST_CHECK.at(at(left)),
+            Why::SecondLook { left } if !left.is_zero() => SECOND_CHECK.at(at(left)),
             Why::HeldPastDeadline(why) => {
-                format!("past its deadline, held by policy (at_deadline): {}", why.sentence(now))
+                format!("{HELD}{}", why.sentence(now))
             }
             Why::Seen
             | Why::WaitsForTurn { .. }

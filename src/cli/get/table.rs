@@ -1,19 +1,23 @@
 //! The table of drains: its columns, and the status of each drain.
 
 use crate::cli::left::Left;
-use crate::cli::words::{Screen, age, brief, short, wrapped};
+use crate::cli::reason::current;
+use crate::cli::words::{Screen, age as since_then, brief, length, short, wrapped};
 use crate::quote::plain;
 use crate::store::Read;
 use comfy_table::{ContentArrangement, Table, presets};
 use ecs_drain_state::{Origin, Outcome, Record};
 use jiff::Timestamp;
 
-const HEADINGS: [&str; 7] = ["INSTANCE", "CLUSTER", "PHASE", "AGE", "TASKS", "TARGETS", "EXPIRES"];
+const CLUSTER: &str = "CLUSTER";
+const HEADINGS: [&str; 7] = ["INSTANCE", CLUSTER, "PHASE", "AGE", "TASKS", "TARGETS", "EXPIRES"];
 /// Column with the origin of a drain and the future of its instance. Without `--output wide` it is
 /// shown only if a drain has another origin than a lifecycle hook.
 const ORIGIN: &str = "ORIGIN";
 const MORE_HEADINGS: [&str; 5] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "CONTROLLER"];
 const STATUS: &str = "STATUS";
+/// Mark of a deadline in the column of the hook's expiry.
+const MARK: &str = "*";
 /// Terminal width, in columns, below which the status has a line of its own.
 const NARROW: u16 = 130;
 /// Indentation of such a line.
@@ -21,39 +25,51 @@ const INDENT: &str = "    ";
 
 /// Returns the records as a table, in the order given.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
-    let Some(width) = screen.width.filter(|_| !wide) else {
-        return draw(records, wide, now, screen, None);
+    let asked = |read: &Read| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook);
+    let whole = Columns {
+        cluster: true,
+        origin: wide || records.iter().any(|(_, read)| asked(read)),
+        more: wide,
+        below: None,
     };
-    let shown = draw(records, wide, now, screen, None);
-    let longest = shown.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+    let (shown, longest) = draw(records, whole, wide, now, screen);
+    let Some(width) = screen.width else { return shown };
     if width >= NARROW && longest <= usize::from(width) {
         return shown;
     }
-    draw(records, wide, now, screen, Some(width))
+    let below = Columns { cluster: true, origin: false, more: false, below: Some(width) };
+    let (shown, longest) = draw(records, below, wide, now, screen);
+    if longest <= usize::from(width) {
+        return shown;
+    }
+    draw(records, Columns { cluster: false, ..below }, wide, now, screen).0
 }
 
-/// Draws the table; the status is a column, or a line of its own at most `below` columns wide.
+/// Columns for which the table has room. The others are in the line below a drain.
+#[derive(Clone, Copy)]
+struct Columns {
+    cluster: bool,
+    origin: bool,
+    more: bool,
+    /// Width of the lines below the drains, which have the status; None if it is a column.
+    below: Option<u16>,
+}
+
+/// Draws the table, and returns it with the width of its longest row.
 fn draw(
     records: &[(String, Read)],
+    columns: Columns,
     wide: bool,
     now: Timestamp,
     screen: Screen,
-    below: Option<u16>,
-) -> String {
-    let columns = Columns {
-        origin: wide
-            || records.iter().any(
-                |(_, read)| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook),
-            ) && below.is_none(),
-        more: wide,
-        narrow: below.is_some(),
-    };
+) -> (String, usize) {
+    let headings = HEADINGS.iter().filter(|heading| columns.cluster || **heading != CLUSTER);
     let origin = columns.origin.then_some(&ORIGIN);
-    let more = if wide { MORE_HEADINGS.as_slice() } else { &[] };
-    let last = below.is_none().then_some(&STATUS);
+    let more = if columns.more { MORE_HEADINGS.as_slice() } else { &[] };
+    let last = columns.below.is_none().then_some(&STATUS);
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(HEADINGS.iter().chain(origin).chain(more).chain(last));
+    table.set_header(headings.chain(origin).chain(more).chain(last));
     for (key, read) in records {
         let status = last.map(|_| status(read, now));
         table.add_row(
@@ -64,73 +80,62 @@ fn draw(
         column.set_padding((0, 2));
     }
     let text = table.trim_fmt();
+    let longest = text.lines().map(|line| line.trim_end().chars().count()).max();
     let mut lines = text.lines().map(str::trim_end);
     // The heading gets its escape sequences after the column widths are computed.
     let mut shown = screen.heading(lines.next().unwrap_or_default()) + "\n";
-    for (line, (_, read)) in lines.zip(records) {
+    for (line, (key, read)) in lines.zip(records) {
         shown.push_str(line);
         shown.push('\n');
-        if let Some(width) = below {
-            let text = plain(&(aside(read, now) + &status(read, now)));
+        if let Some(width) = columns.below {
+            let text = plain(&(aside(key, read, columns, wide, now) + &status(read, now)));
             for line in wrapped(&text, usize::from(width) - INDENT.len()) {
                 shown.push_str(&format!("{INDENT}{line}\n"));
             }
         }
     }
-    shown
-}
-
-/// Optional columns, in addition to [`HEADINGS`].
-#[derive(Clone, Copy)]
-struct Columns {
-    origin: bool,
-    more: bool,
-    /// True if the deadline is in the line below.
-    narrow: bool,
+    (shown, longest.unwrap_or_default())
 }
 
 fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> {
-    let Read::Record(record) = read else { return unread(key, columns) };
-    let (tasks, targets) = left(record);
-    let mut row = vec![
-        record.instance_id.clone(),
-        record.cluster.clone().unwrap_or_else(|| "-".to_owned()),
-        phase(record),
-        brief(now.duration_since(record.created_at)),
-        tasks,
-        targets,
-        if columns.narrow { hook_expires(record, now) } else { expires(record, now) },
-    ];
     let dash = || "-".to_owned();
+    let cluster = |name: Option<&String>| {
+        columns.cluster.then(|| name.map_or_else(dash, String::clone)).into_iter()
+    };
+    let mut row = vec![key.rsplit('/').next().unwrap_or(key).to_owned()];
+    if let Read::Record(record) = read {
+        let (tasks, targets) = left(record);
+        row.extend(cluster(record.cluster.as_ref()));
+        row.extend([phase(record), age(record, now), tasks, targets]);
+        row.push(expires(record, columns, now));
+    } else {
+        row.extend(cluster(None));
+        row.extend(["?".to_owned(), dash(), "?".to_owned(), "?".to_owned(), dash()]);
+    }
     if columns.origin {
-        row.push(origin(record));
+        row.push(if let Read::Record(record) = read { origin(record) } else { dash() });
     }
     if columns.more {
-        row.extend([
-            record.account.clone(),
-            record.region.clone(),
-            record.group().map_or_else(dash, str::to_owned),
-            record.lifecycle.as_ref().map_or_else(dash, |lifecycle| lifecycle.hook.clone()),
-            record.controller.clone(),
-        ]);
+        row.extend(more(key, read).map(|value| value.unwrap_or_else(dash)));
     }
     row
 }
 
-/// Returns the row of an unreadable record, of which only the key is known.
-fn unread(key: &str, columns: Columns) -> Vec<String> {
-    let mut parts = key.split('/');
-    let (account, region) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let dash = || "-".to_owned();
-    let mut row = vec![parts.next().unwrap_or(key).to_owned(), dash(), "?".to_owned()];
-    row.extend([dash(), "?".to_owned(), "?".to_owned(), dash()]);
-    if columns.origin {
-        row.push(dash());
+/// Returns the values of [`MORE_HEADINGS`]. Of an unreadable record only the key is known.
+fn more(key: &str, read: &Read) -> [Option<String>; 5] {
+    let mut parts = key.split('/').map(str::to_owned);
+    let (account, region) = (parts.next(), parts.next());
+    let Read::Record(record) = read else { return [account, region, None, None, None] };
+    let hook = record.lifecycle.as_ref().map(|lifecycle| lifecycle.hook.clone());
+    [account, region, record.group().map(str::to_owned), hook, Some(record.controller.clone())]
+}
+
+/// Returns the time since the drain began or, with `ago`, since it ended.
+fn age(record: &Record, now: Timestamp) -> String {
+    if record.is_done() {
+        return format!("{} ago", brief(now.duration_since(record.phase_since)));
     }
-    if columns.more {
-        row.extend([account.to_owned(), region.to_owned(), dash(), dash(), dash()]);
-    }
-    row
+    brief(now.duration_since(record.created_at))
 }
 
 /// Returns the phase, with the outcome if the drain is done.
@@ -158,7 +163,7 @@ fn left(record: &Record) -> (String, String) {
 }
 
 /// Returns the reason for which a drain waits, in one line, with the time for which it is stuck and
-/// the last error of a step that fails repeatedly. For the outcome `Drained` the text is empty.
+/// the last error of a step that fails repeatedly. For a drain that ended, the time that it took.
 fn status(read: &Read, now: Timestamp) -> String {
     let record = match read {
         Read::Record(record) => record,
@@ -167,14 +172,16 @@ fn status(read: &Read, now: Timestamp) -> String {
         }
         Read::Unreadable { why } => return format!("cannot be read: {why}"),
     };
-    let message = short(&record.shown.message);
+    let message = short(&current(record, &record.shown.message, now));
     if record.is_done() {
-        return if record.outcome() == Some(Outcome::Drained) { String::new() } else { message };
+        let took = format!("took {}", length(record.phase_since.duration_since(record.created_at)));
+        let drained = record.outcome() == Some(Outcome::Drained);
+        return if drained { took } else { format!("{message}; {took}") };
     }
     let stuck = record
         .shown
         .stuck_since
-        .map_or_else(String::new, |since| format!("STUCK for {}: ", age(since, now)));
+        .map_or_else(String::new, |since| format!("STUCK for {}: ", since_then(since, now)));
     let failed = record.last_error.as_ref().filter(|_| record.attempts > 0);
     let failed = failed.map_or_else(String::new, |error| {
         format!(" (failed {}: {})", times(record.attempts), error.what)
@@ -192,14 +199,32 @@ pub fn times(n: u32) -> String {
     if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
-/// The origin and the deadline, where the table has no room for them.
-fn aside(read: &Read, now: Timestamp) -> String {
-    let Read::Record(record) = read else { return String::new() };
-    let origin = (record.origin != Origin::LifecycleHook).then(|| origin(record));
-    let deadline = record.deadline.filter(|_| !record.is_done());
-    let deadline = deadline.map(|at| format!("deadline {}", moment(at, now)));
-    let parts: Vec<String> = origin.into_iter().chain(deadline).collect();
+/// The values for which the table has no room.
+fn aside(key: &str, read: &Read, columns: Columns, wide: bool, now: Timestamp) -> String {
+    let mut parts = Vec::new();
+    if let Read::Record(record) = read {
+        parts.extend(record.cluster.clone().filter(|_| !columns.cluster));
+        if wide || record.origin != Origin::LifecycleHook {
+            parts.push(origin(record));
+        }
+        parts.extend(limits(record, now));
+    }
+    if wide {
+        let named = MORE_HEADINGS.iter().zip(more(key, read));
+        let named = named.filter_map(|(name, value)| Some((name.to_lowercase(), value?)));
+        parts.extend(named.map(|(name, value)| format!("{name} {value}")));
+    }
     if parts.is_empty() { String::new() } else { format!("[{}] ", parts.join("; ")) }
+}
+
+/// The deadline, if there is one. If the column has it, the hook's expiry.
+fn limits(record: &Record, now: Timestamp) -> Option<String> {
+    let deadline = record.deadline.filter(|_| !record.is_done())?;
+    Some(match (ends_first(record), record.global_limit) {
+        (Some((_, false)), _) => format!("deadline {}", moment(deadline, now)),
+        (_, Some(limit)) => format!("{MARK}deadline; hook expires {}", moment(limit, now)),
+        (_, None) => format!("{MARK}deadline"),
+    })
 }
 
 /// A moment in one unit: `in 47 h`, `20 min ago`.
@@ -210,16 +235,18 @@ fn moment(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The hook expiry or, marked so, the policy's deadline.
-fn expires(record: &Record, now: Timestamp) -> String {
-    match record.deadline.filter(|_| !record.is_done()) {
-        Some(deadline) => format!("deadline {}", moment(deadline, now)),
-        None => hook_expires(record, now),
+/// The hook's expiry or the policy's deadline, the earlier of both. A deadline is marked.
+fn expires(record: &Record, columns: Columns, now: Timestamp) -> String {
+    match ends_first(record).map(|(at, is_deadline)| (moment(at, now), is_deadline)) {
+        None => "-".to_owned(),
+        Some((at, false)) => at,
+        Some((at, true)) if columns.below.is_some() => at + MARK,
+        Some((at, true)) => format!("deadline {at}"),
     }
 }
 
-/// The hook expiry.
-fn hook_expires(record: &Record, now: Timestamp) -> String {
-    let limit = record.global_limit.filter(|_| !record.is_done());
-    limit.map_or_else(|| "-".to_owned(), |limit| moment(limit, now))
+/// The earlier of the hook's expiry and the deadline; true: it is the deadline.
+fn ends_first(record: &Record) -> Option<(Timestamp, bool)> {
+    let limits = [record.deadline.map(|at| (at, true)), record.global_limit.map(|at| (at, false))];
+    limits.into_iter().flatten().min_by_key(|(at, _)| *at).filter(|_| !record.is_done())
 }

@@ -180,7 +180,7 @@ fn question(what: &What, rollout: &Rollout, now: Timestamp) -> String {
             rollout.name,
             rollout.region,
             rollout.account,
-            counts(progress)
+            counts(progress, 0)
         )),
         progress.waiting,
         plain(&format!(

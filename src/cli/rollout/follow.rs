@@ -1,11 +1,11 @@
 //! `--follow`: prints the steps of rollouts until they end. It only reads, so interrupting it stops
 //! no rollout.
 
-use super::{counts, place, stage, unread};
+use super::{counts, drains, place, queued, stage, unread};
 use crate::cli::Failure;
 use crate::cli::words::{Screen, iso, short};
 use crate::quote::plain;
-use crate::store::{ReadRollout, Store};
+use crate::store::{Read, ReadRollout, Store, StoreError};
 use ecs_drain_state::rollout::{Rollout, Stage};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -32,6 +32,7 @@ impl Follow {
         &mut self,
         keys: &[String],
         read: Vec<(String, ReadRollout)>,
+        records: &BTreeMap<String, Read>,
         now: Timestamp,
     ) -> String {
         let mut lines = String::new();
@@ -41,7 +42,10 @@ impl Follow {
                 continue;
             }
             let (what, ended) = match read.remove(key) {
-                Some(ReadRollout::Rollout(rollout)) => (step(&rollout), self.ended(&rollout)),
+                Some(ReadRollout::Rollout(rollout)) => {
+                    let queued = queued(&drains(&rollout), records);
+                    (step(&rollout, queued), self.ended(&rollout))
+                }
                 Some(other) => (unread(&other).unwrap_or_default(), Some(false)),
                 None => ("its item is gone".to_owned(), Some(false)),
             };
@@ -71,8 +75,8 @@ impl Follow {
     }
 }
 
-fn step(rollout: &Rollout) -> String {
-    let (stage, counts) = (stage(rollout), counts(rollout.progress()));
+fn step(rollout: &Rollout, queued: u32) -> String {
+    let (stage, counts) = (stage(rollout), counts(rollout.progress(), queued));
     match &rollout.stage {
         Stage::Done { .. } => format!("{stage}: {counts}"),
         Stage::Stopped { why } => format!("{stage}: {counts}: {}", short(why)),
@@ -82,6 +86,23 @@ fn step(rollout: &Rollout) -> String {
         | Stage::Aborting
         | Stage::Undoing => format!("{stage}: {counts}: {}", short(&rollout.message)),
     }
+}
+
+/// Reads rollouts, and the records of their drains.
+async fn read(
+    store: &Store,
+    keys: &[String],
+) -> Result<(Vec<(String, ReadRollout)>, BTreeMap<String, Read>), StoreError> {
+    let read = store.rollouts(keys).await?;
+    let drains: Vec<String> = read
+        .iter()
+        .flat_map(|(_, read)| match read {
+            ReadRollout::Rollout(rollout) => drains(rollout),
+            ReadRollout::Newer { .. } | ReadRollout::Unreadable { .. } => Vec::new(),
+        })
+        .collect();
+    let records = store.get_many(&drains).await?.into_iter().collect();
+    Ok((read, records))
 }
 
 /// Prints the steps of rollouts until each has ended or stopped. With `early`, an end before every
@@ -97,9 +118,9 @@ pub(super) async fn follow(
 ) -> Result<(), Failure> {
     let mut follow = Follow { early, ..Follow::default() };
     while follow.ended.len() < keys.len() {
-        match store.rollouts(keys).await {
-            Ok(read) => {
-                let lines = follow.take(keys, read, Timestamp::now());
+        match read(store, keys).await {
+            Ok((read, records)) => {
+                let lines = follow.take(keys, read, &records, Timestamp::now());
                 out.write_all(Screen::detect().fit(&lines).as_bytes())?;
                 out.flush()?;
             }
@@ -122,7 +143,7 @@ pub(super) async fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{now, rollouts};
+    use crate::cli::samples::{now, rollouts, waiting};
     use ecs_drain_state::rollout::Outcome;
 
     #[test]
@@ -130,15 +151,28 @@ mod tests {
         let read = rollouts();
         let keys: Vec<String> = read.iter().map(|(key, _)| key.clone()).collect();
         let mut follow = Follow::default();
+        let mut records: BTreeMap<String, Read> = read
+            .iter()
+            .filter_map(|(_, read)| match read {
+                ReadRollout::Rollout(rollout) => Some(drains(rollout)),
+                ReadRollout::Newer { .. } | ReadRollout::Unreadable { .. } => None,
+            })
+            .flatten()
+            .map(|key| (key, waiting().1))
+            .collect();
         assert_eq!(
-            follow.take(&keys[..3], read.clone(), now()),
+            follow.take(&keys[..3], read.clone(), &records, now()),
             "\
-2023-11-14T22:13:20Z  agent-1.90  Running: 3 of 6 replaced, 1 draining, 2 waiting: 1 old instance drains
+2023-11-14T22:13:20Z  agent-1.90  Running: 3 of 6 replaced, 1 draining, 2 waiting: waits for drains of old instances
 2023-11-14T22:13:20Z  january  Stopped: 1 of 4 replaced, 1 draining, 2 waiting: the drain of i-0web1 has been stuck for 30 min: task 91105849 of service shop is RUNNING
 2023-11-14T22:13:20Z  december  Done: Replaced: 2 of 2 replaced
 "
         );
-        assert_eq!(follow.take(&keys[..3], read, now()), "");
+        assert_eq!(follow.take(&keys[..3], read.clone(), &records, now()), "");
+        // A request for a drain that was not carried out yet has no record.
+        records.clear();
+        let lines = follow.take(&keys[..1], read, &records, now());
+        assert!(lines.contains("3 of 6 replaced, 1 queued, 2 waiting: waits"), "{lines}");
         let ended: Vec<bool> = follow.ended.values().copied().collect();
         assert_eq!(ended, [true, false], "the second stopped");
     }
@@ -153,7 +187,12 @@ mod tests {
         assert_eq!(Follow::default().ended(&done), Some(false));
         assert_eq!(Follow { early: true, ..Follow::default() }.ended(&done), Some(true));
         let mut follow = Follow::default();
-        let lines = follow.take(&["rollout/default/1/eu/gone".to_owned()], Vec::new(), now());
+        let lines = follow.take(
+            &["rollout/default/1/eu/gone".to_owned()],
+            Vec::new(),
+            &BTreeMap::new(),
+            now(),
+        );
         assert!(lines.ends_with("gone  its item is gone\n"), "{lines}");
     }
 }

@@ -2,7 +2,7 @@
 //! commands that can be used now. It reads the DynamoDB table and nothing else.
 
 use super::get::value;
-use super::{counts, named, place, stage, unread};
+use super::{counts, drains, named, place, queued, stage, unread};
 use crate::cli::describe::Output;
 use crate::cli::options::{Choice, Flags};
 use crate::cli::sheet::Sheet;
@@ -63,7 +63,11 @@ pub(super) async fn run(
         (Output::Yaml, _) => yaml::document(&value(&key, &read)?)?,
         (Output::Text, ReadRollout::Rollout(rollout)) => {
             let flags = Flags::of(&args.table, &rollout.controller, store.controller());
-            page(rollout, &flags, Timestamp::now(), Screen::detect())
+            let flags = flags.with_config(global);
+            let drains = drains(rollout);
+            let records = store.get_many(&drains).await?.into_iter().collect();
+            let queued = queued(&drains, &records);
+            page(rollout, queued, &flags, Timestamp::now(), Screen::detect())
         }
         (Output::Text, ReadRollout::Newer { .. } | ReadRollout::Unreadable { .. }) => {
             plain(&format!("rollout {key}: {}", unread(&read).unwrap_or_default())) + "\n"
@@ -104,9 +108,9 @@ fn choices(rollout: &Rollout, flags: &Flags) -> Vec<Choice> {
 }
 
 /// Returns everything about a rollout, for people.
-fn page(rollout: &Rollout, flags: &Flags, now: Timestamp, screen: Screen) -> String {
+fn page(rollout: &Rollout, queued: u32, flags: &Flags, now: Timestamp, screen: Screen) -> String {
     let mut sheet = Sheet::new(screen);
-    standing(&mut sheet, rollout, now);
+    standing(&mut sheet, rollout, queued, now);
     sheet.choices(&choices(rollout, flags));
     sheet.heading("Auto Scaling groups");
     for (name, group) in &rollout.groups {
@@ -131,7 +135,7 @@ fn page(rollout: &Rollout, flags: &Flags, now: Timestamp, screen: Screen) -> Str
 }
 
 /// Writes identity, stage, reason and progress.
-fn standing(sheet: &mut Sheet, rollout: &Rollout, now: Timestamp) {
+fn standing(sheet: &mut Sheet, rollout: &Rollout, queued: u32, now: Timestamp) {
     let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
     sheet.line(
         "Rollout",
@@ -146,7 +150,7 @@ fn standing(sheet: &mut Sheet, rollout: &Rollout, now: Timestamp) {
         }
         Stage::Done { .. } => {}
     }
-    sheet.line("Instances", counts(rollout.progress()));
+    sheet.line("Instances", counts(rollout.progress(), queued));
     if let Some(left) = rollout.estimate(now) {
         let text = format!("{} until the last old instance has left, at this pace", length(left));
         sheet.line("Estimate", text);
@@ -269,13 +273,16 @@ mod tests {
 
     #[test]
     fn a_rollout_under_way() {
-        compare("rollout-describe", &page(&sample(0), &Flags::default(), now(), Screen::default()));
+        compare(
+            "rollout-describe",
+            &page(&sample(0), 0, &Flags::default(), now(), Screen::default()),
+        );
     }
 
     #[test]
     fn one_that_stopped_says_why_first_on_a_narrow_terminal() {
         let screen = Screen { width: Some(80), terminal: true, ..Screen::default() };
-        let shown = page(&sample(1), &Flags::default(), now(), screen);
+        let shown = page(&sample(1), 0, &Flags::default(), now(), screen);
         compare("rollout-describe-stopped-80", &shown);
         assert!(shown.lines().nth(2).unwrap().starts_with("STOPPED:"), "{shown}");
         for line in shown.lines().filter(|line| !line.starts_with("  ecs-drain ")) {
@@ -285,7 +292,7 @@ mod tests {
 
     #[test]
     fn one_that_is_done() {
-        let shown = page(&sample(2), &Flags::default(), now(), Screen::default());
+        let shown = page(&sample(2), 0, &Flags::default(), now(), Screen::default());
         compare("rollout-describe-done", &shown);
     }
 

@@ -6,7 +6,7 @@ use crate::policy::Policy;
 use crate::record::{Obligation, Record};
 use crate::sight::{TargetSight, TaskKind, TaskSight, id};
 use crate::time::{Mono, Now};
-use crate::why::Left;
+use crate::why::{Left, PAST, UNTIL};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -159,8 +159,8 @@ pub(super) fn describe_target(
     now: Timestamp,
 ) -> String {
     match obligation.drained_by().filter(|_| draining) {
-        Some(by) if by > now => format!("{obligation} is {state}, until {by:.0} at most"),
-        Some(by) => format!("{obligation} is {state}, past its delay since {by:.0}"),
+        Some(by) if by > now => format!("{obligation} is {state}{}{by:.0}{}", UNTIL.0, UNTIL.1),
+        Some(by) => format!("{obligation} is {state}{PAST}{by:.0}"),
         None => format!("{obligation} is {state}"),
     }
 }

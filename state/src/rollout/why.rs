@@ -68,8 +68,8 @@ impl Why {
             Why::Replacements { group, fit, needed, missing } => format!(
                 "{fit} of {needed} instances of group {group} that are not old are fit; {missing}"
             ),
-            Why::Drains { count: 1, surplus: false } => "1 old instance drains".to_owned(),
-            Why::Drains { count, surplus: false } => format!("{count} old instances drain"),
+            // The number of one group would contradict the counts of the rollout.
+            Why::Drains { surplus: false, .. } => "waits for drains of old instances".to_owned(),
             Why::Drains { count, surplus: true } => {
                 format!("instances drain to give surplus capacity back: {count}")
             }

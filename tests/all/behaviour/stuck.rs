@@ -9,6 +9,7 @@ use crate::harness::{Scenario, seconds};
 use crate::scenarios::{A, B, PLAIN};
 use crate::story::{BUSY, held};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
+use ecs_drain_state::diagnosis::Fix;
 use ecs_drain_state::{Outcome, Phase, Record};
 
 /// Checks that the cause is found, that the message ends with the first cause, and that the
@@ -89,12 +90,16 @@ fn a_paused_deployment_is_named_with_what_continues_it() {
         ..PLAIN
     };
     told(&scenario, async |simulator: Simulator, store| {
-        let (_, text) = until_cause(&simulator, &store, "DeploymentPaused").await;
+        let (record, text) = until_cause(&simulator, &store, "DeploymentPaused").await;
         let told = "the deployment of service api is paused at POST_TEST_TRAFFIC_SHIFT by hook ecs-pause-1 until ";
         assert!(
-            text.starts_with(told)
-                && text.contains(", when ECS rolls it back; continue it with aws ecs "),
+            text.starts_with(told) && text.ends_with(", when ECS rolls it back; continue it"),
             "{text}"
+        );
+        let fix = record.shown.causes.iter().find_map(|cause| cause.fix.as_ref());
+        assert!(
+            matches!(fix, Some(Fix::ContinueDeployment { hook, .. }) if hook == "ecs-pause-1"),
+            "{fix:?}"
         );
         assert!(held(&simulator));
         simulator.with(|cloud| assert!(cloud.pause_deployment("web", "api", None)));

@@ -38,8 +38,12 @@ fn a_rollout_is_started_shown_paused_and_ended_by_commands() {
         let (code, out, err) = say(line);
         assert!(code == Some(expected) && err.contains(reason), "{line}: {code:?} {out}{err}");
     }
-    let (_, out, err) = say("rollout start february --group web-* --all --dry-run");
-    assert!(out.contains("New instances of --surge are not counted"), "{out}{err}");
+    // The cluster has no other instance: without the new ones neither drain would end.
+    let (code, out, err) = say("rollout start february --group web-* --all --dry-run");
+    assert!(code == Some(0) && out.starts_with("Both drains would end"), "{out}{err}");
+    assert!(out.contains("first new instances come"), "{out}");
+    let (code, out, err) = say("plan --group web-* --at-once");
+    assert!(code == Some(3) && out.starts_with("0 of 2 drains would end"), "{out}{err}");
 
     // The request of before is carried out, or this one.
     let (_, out, err) =
