@@ -38,7 +38,7 @@ asks; scripts pass --yes. Only clusters of the configuration's scopes can be nam
 Undo: `ecs-drain cancel`. Stop everything: `ecs-drain pause --everything`.";
 
 /// Meaning of the column AT ONCE.
-const AT_ONCE: &str = "AT ONCE: max_concurrent of the cluster; a group may have another, and budgets hold more back.\n";
+const AT_ONCE: &str = "AT ONCE: how many of the cluster drain together (max_concurrent). Other budgets can lower it.\n";
 
 /// Number of AMIs that a message names.
 const AMIS: usize = 5;
@@ -56,7 +56,7 @@ pub(crate) struct DrainArgs {
     pub instances: Vec<String>,
     #[command(flatten)]
     pub clusters: ClusterArgs,
-    /// Future of a drained instance
+    /// Terminate a drained instance, or keep it
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
     /// With --then terminate: lower the group's desired capacity by one for each instance
@@ -75,7 +75,7 @@ pub(crate) struct DrainArgs {
     pub ask: AskArgs,
 }
 
-/// Future of a drained instance.
+/// End of a drained instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ThenArg {
     /// Let its Auto Scaling group terminate it
@@ -168,11 +168,15 @@ impl Plan {
 /// Returns why there is no instance to drain, with the AMIs that the clusters run.
 fn nothing(plan: &Plan, selection: &Selection) -> String {
     let active: usize = selection.sizes.values().sum();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for ((.., ami), image) in &selection.amis {
+        *counts.entry(ami.as_deref().unwrap_or("not known")).or_default() += image.count;
+    }
     let amis: Vec<String> =
-        selection.amis.iter().take(AMIS).map(|(ami, n)| format!("{ami} ({n})")).collect();
+        counts.iter().take(AMIS).map(|(ami, n)| format!("{ami} ({n})")).collect();
     let amis = match amis.as_slice() {
         [] => String::new(),
-        some => format!("; their AMIs: {}", some.join(", ")),
+        some => format!("; their AMIs: {} (`ecs-drain amis` counts by cluster)", some.join(", ")),
     };
     let clusters = match selection.sizes.len() {
         0 => "no cluster with ACTIVE container instances matches".to_owned(),
@@ -236,11 +240,11 @@ impl Asked<'_> {
     /// Returns the question before the request, with the instances counted by cluster.
     fn question(&self, plan: &Plan) -> String {
         let after = match self.then {
-            Then::Terminate => "then its Auto Scaling group terminates and replaces each",
+            Then::Terminate => "then terminated and replaced by the Auto Scaling group",
             Then::TerminateAndShrink => {
-                "then its Auto Scaling group terminates each and lowers its desired capacity by one"
+                "then terminated and not replaced: the desired capacity falls by one for each"
             }
-            Then::Keep | Then::Leave => "then each stays, in DRAINING",
+            Then::Keep | Then::Leave => "and then kept, in DRAINING",
         };
         let of = self.wanted.pick().map_or_else(String::new, |pick| format!(" {pick}"));
         let count = match plan.subjects.len() {
@@ -280,7 +284,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::cli::samples::{done, waiting};
-    use crate::cli::select::Pick;
+    use crate::cli::select::{Image, Pick};
     use crate::cli::{Cli, Command};
     use crate::config::{Config, Given, Patterns};
     use clap::Parser;
@@ -366,13 +370,19 @@ mod tests {
     #[test]
     fn where_nothing_is_selected_the_amis_are_named() {
         let mut selection = selection();
-        selection.amis = BTreeMap::from([("ami-new".to_owned(), 9), ("ami-old".to_owned(), 2)]);
+        for (cluster, ami, count) in
+            [("web-blue", "ami-new", 8), ("web-blue", "ami-old", 2), ("web-green", "ami-new", 1)]
+        {
+            let of = |text: &str| text.to_owned();
+            let key = (of("123456789012"), of("eu-west-1"), of(cluster), Some(of(ami)));
+            selection.amis.insert(key, Image { count, oldest: None });
+        }
         selection.chosen.clear();
         let none = plan(&selection, &BTreeMap::new(), &Wanted::Instances(Vec::new()));
         assert_eq!(
             nothing(&none, &selection),
             "none of the 11 ACTIVE container instances of 2 clusters is selected; their AMIs: ami-new (9), \
-             ami-old (2); no drain was requested\n2 without an AMI or a registration time in ECS: left out\n"
+             ami-old (2) (`ecs-drain amis` counts by cluster); no drain was requested\n2 without an AMI or a registration time in ECS: left out\n"
         );
         let none = nothing(&none, &Selection::default());
         assert!(none.starts_with("no cluster with ACTIVE container instances matches;"), "{none}");
@@ -402,13 +412,13 @@ mod tests {
         assert_eq!(
             asked.question(&fleet),
             "\
-3 instances of ami-old will be drained, then its Auto Scaling group terminates and replaces each:
+3 instances of ami-old will be drained, then terminated and replaced by the Auto Scaling group:
 
   CLUSTER    INSTANCES  AT ONCE  ACCOUNT       REGION
   web-blue   2 of 10    2        123456789012  eu-west-1
   web-green  1 of 1     1        123456789012  eu-west-1
 
-AT ONCE: max_concurrent of the cluster; a group may have another, and budgets hold more back.
+AT ONCE: how many of the cluster drain together (max_concurrent). Other budgets can lower it.
 1 already draining: left out
 2 without an AMI or a registration time in ECS: left out
 "

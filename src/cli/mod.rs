@@ -26,6 +26,7 @@
 //! | [`out`] | standard output, without control characters from outside |
 //! | [`words`], [`yaml`] | times, widths and colour; JSON as YAML |
 
+pub(crate) mod amis;
 pub(crate) mod asking;
 pub(crate) mod byhand;
 pub(crate) mod completions;
@@ -86,6 +87,7 @@ Examples:
   Look:
     ecs-drain get --watch
     ecs-drain describe i-0123456789abcdef0
+    ecs-drain amis
 
   Request (the controller carries it out):
     ecs-drain plan --cluster web --older-than 30d
@@ -148,8 +150,10 @@ pub(crate) enum Command {
     Get(get::GetArgs),
     /// Show one drain: what is left, why, and what you can do
     Describe(describe::DescribeArgs),
-    /// Check whether instances would end by themselves if drained now
+    /// Say which drains would end by themselves, before anything is changed
     Plan(plan::PlanArgs),
+    /// Count the container instances of each cluster by AMI
+    Amis(amis::AmisArgs),
     /// Drain instances on demand, for maintenance or a new AMI
     Drain(drain::DrainArgs),
     /// Replace the old instances of Auto Scaling groups, new capacity first
@@ -287,6 +291,7 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Get(args) => block_on(get::run(&args, &global, out)),
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
         Command::Plan(args) => block_on(plan::run(&args, &global, out)),
+        Command::Amis(args) => block_on(amis::run(&args, &global, out)),
         Command::Drain(args) => block_on(drain::run(&args, &global, out)),
         Command::Rollout(command) => block_on(rollout::run(&command, &global, out)),
         Command::Cancel(args) => block_on(orders::simple(What::Cancel, &args, &global, out)),

@@ -68,7 +68,7 @@ pub(crate) struct PlanArgs {
     pub group: Vec<String>,
     #[command(flatten)]
     pub clusters: ClusterArgs,
-    /// Future of a drained instance
+    /// Terminate a drained instance, or keep it
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
     /// Take all instances as DRAINING together, and none as replaced, as in a scale-in
@@ -133,7 +133,7 @@ pub(crate) async fn run(
     }
     if selection.chosen.is_empty() {
         return Err(Failure::failed(
-            "no container instance matches; `ecs-drain drain` with the same flags names the AMIs",
+            "no container instance matches; `ecs-drain amis` counts them by cluster and AMI",
         ));
     }
     let way = match (args.then, args.at_once) {

@@ -136,10 +136,20 @@ pub(crate) struct Selection {
     /// Number of container instances left out because ECS does not show the property of them that
     /// the condition is about.
     pub unjudged: usize,
-    /// Number of `ACTIVE` container instances of each AMI, in the clusters that were read.
-    pub amis: BTreeMap<String, usize>,
+    /// The AMIs of `ACTIVE` container instances, by account, region, cluster and AMI. The AMI is
+    /// `None` if ECS does not show it.
+    pub amis: BTreeMap<(String, String, String, Option<String>), Image>,
     /// Named instances that are in no cluster of any scope.
     pub nowhere: Vec<String>,
+}
+
+/// Container instances of one AMI in a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Number of them.
+    pub count: usize,
+    /// Registration of the oldest, if ECS shows it.
+    pub oldest: Option<Timestamp>,
 }
 
 /// Finds the selected instances in every scope of the configuration.
@@ -300,9 +310,11 @@ fn take(
             continue;
         };
         *selection.sizes.entry(place(cluster)).or_default() += 1;
-        if let Some(ami) = view.attributes.get(AMI) {
-            *selection.amis.entry(ami.clone()).or_default() += 1;
-        }
+        let (account, region, name) = place(cluster);
+        let ami = view.attributes.get(AMI).cloned();
+        let image = selection.amis.entry((account, region, name, ami)).or_default();
+        image.count += 1;
+        image.oldest = image.oldest.into_iter().chain(view.registered_at).min();
         match picks(pick, &view, now) {
             Some(true) => {}
             Some(false) => continue,

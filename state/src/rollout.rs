@@ -11,7 +11,7 @@
 //! | `sight` | the reads that a decision needs |
 //! | `decide` | record + sight + now → record to save, actions |
 //! | `settle` | the part of a decision that takes over results: drains that ended, capacity that changed |
-//! | `ending` | the return of surplus capacity, and of instances after an abort or undo |
+//! | `ending` | the return of extra capacity, and of instances after an abort or undo |
 //! | `trouble` | the reasons for which a rollout stops by itself |
 //! | `request` | an operator's request, and its effect on a rollout |
 //! | `spans` | memory of the time for which reads have shown something |
@@ -187,9 +187,9 @@ pub enum Stage {
         /// The reason, in a sentence.
         why: String,
     },
-    /// No further drain begins; drains under way finish, and surplus capacity is given back.
+    /// No further drain begins; drains under way finish, and extra capacity is given back.
     Aborting,
-    /// Drains under way are cancelled, and surplus capacity is given back.
+    /// Drains under way are cancelled, and extra capacity is given back.
     Undoing,
     /// Nothing is left to do.
     Done {

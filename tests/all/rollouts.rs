@@ -368,7 +368,7 @@ fn two_hundred_instances_stay_while_their_replacements_fail() {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         ask(&simulator, &store, start(&ids)).await;
         let stopped = until_waits(&simulator, &store, "stopped").await;
-        let expected = "0 of 20 instances of group web-group that are not old are fit";
+        let expected = "0 of 20 new instances of group web-group are fit";
         assert!(stopped.message.contains(expected), "{}", stopped.message);
         assert!(stopped.message.contains("has not registered with a cluster"));
         assert_eq!(stopped.progress().waiting, 200);
@@ -404,7 +404,7 @@ fn replacements_that_are_as_old_stop_it() {
         content.selection = Selection::Ami(GroupSpec::default().ami_id);
         ask(&simulator, &store, What::Start(content)).await;
         let stopped = until_waits(&simulator, &store, "stopped").await;
-        let why = "is not one of its old instances, and as old as they are";
+        let why = "counts as old, too";
         assert!(stopped.message.contains(why), "{}", stopped.message);
         assert!(record(&store, A).await.is_none());
     });

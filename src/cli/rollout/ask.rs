@@ -171,7 +171,7 @@ fn question(what: &What, rollout: &Rollout, now: Timestamp) -> String {
     };
     let surplus = match progress.surplus {
         0 => "no extra capacity is left to give back".to_owned(),
-        n => format!("extra capacity: {n}; as many drained instances give it back"),
+        n => format!("extra capacity: {n}; the group launches nothing for {n} of the drained ones"),
     };
     format!(
         "{}\n  old instances that stay: {}\n  {draining}\n  {surplus}\n{}\n",

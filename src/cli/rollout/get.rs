@@ -34,6 +34,9 @@ pub(crate) struct GetArgs {
     /// Only rollouts of this name; NAME, or ACCOUNT/REGION/NAME
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+    /// Accepted, as by `ecs-drain get`: finished rollouts are always listed
+    #[arg(long, short, hide = true)]
+    pub all: bool,
     /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub output: Output,

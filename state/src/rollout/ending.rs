@@ -1,4 +1,4 @@
-//! The end of a rollout: surplus capacity is given back, and instances are kept.
+//! The end of a rollout: extra capacity is given back, and instances are kept.
 //!
 //! Capacity is given back by the drain of an instance whose termination lowers the desired
 //! capacity. Only capacity for which no instance came is lowered directly: nothing is terminated
@@ -78,7 +78,7 @@ fn of_group(
     give_back(name, group, sight, now, actions)
 }
 
-/// Gives surplus capacity back that no old instance takes with it: lowers the desired capacity by
+/// Gives extra capacity back that no old instance takes with it: lowers the desired capacity by
 /// what no instance came for, and drains instances that are not old for the rest, the newest first.
 /// Returns `None` if the rest cannot be given back: others took it already.
 pub(super) fn give_back(

@@ -51,9 +51,9 @@ pub enum What {
     Pause,
     /// Continue a rollout that is paused, or that stopped.
     Resume,
-    /// End it: drains under way finish, surplus capacity is given back.
+    /// End it: drains under way finish, extra capacity is given back.
     Abort,
-    /// End it: drains under way are cancelled, surplus capacity is given back.
+    /// End it: drains under way are cancelled, extra capacity is given back.
     Undo,
 }
 

@@ -33,7 +33,7 @@ fn of_group(
         let Some(one) = sight.instances.get(id) else { continue };
         if rollout.selection.is_still_old(&one.traits, now) {
             return Some(format!(
-                "{id} of group {name} is not one of its old instances, and as old as they are: check the group's launch template"
+                "the new instance {id} of group {name} counts as old, too: check the group's launch template"
             ));
         }
     }

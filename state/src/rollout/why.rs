@@ -32,7 +32,7 @@ pub enum Why {
     Drains {
         /// Number of instances.
         count: u32,
-        /// True if they give surplus capacity back.
+        /// True if they give extra capacity back.
         surplus: bool,
     },
     /// An operator paused it, or a cluster, or everything.
@@ -65,13 +65,13 @@ impl Why {
             Why::Capacity { group, from, to } => {
                 format!("the desired capacity of group {group} is changed from {from} to {to}")
             }
-            Why::Replacements { group, fit, needed, missing } => format!(
-                "{fit} of {needed} instances of group {group} that are not old are fit; {missing}"
-            ),
+            Why::Replacements { group, fit, needed, missing } => {
+                format!("{fit} of {needed} new instances of group {group} are fit; {missing}")
+            }
             // The number of one group would contradict the counts of the rollout.
             Why::Drains { surplus: false, .. } => "waits for drains of old instances".to_owned(),
             Why::Drains { count, surplus: true } => {
-                format!("instances drain to give surplus capacity back: {count}")
+                format!("instances drain to give extra capacity back: {count}")
             }
             Why::Paused(by) => format!("paused by {by}"),
             Why::Stopped(why) => format!("stopped: {why}"),

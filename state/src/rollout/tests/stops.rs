@@ -28,7 +28,7 @@ fn replacements_that_never_become_fit_stop_it() {
     world.heals = false;
     stops(
         world,
-        "replacements of group web are missing: 0 of 2 instances of group web that are not old are fit; i-new02 has no connected agent",
+        "replacements of group web are missing: 0 of 2 new instances of group web are fit; i-new02 has no connected agent",
     );
 }
 
@@ -108,7 +108,7 @@ fn a_replacement_that_is_as_old_stops_it() {
         world.pass();
     }
     world.instances.get_mut("i-new01").unwrap().old = true;
-    stops(world, "i-new01 of group web is not one of its old instances, and as old as they are");
+    stops(world, "the new instance i-new01 of group web counts as old, too");
 }
 
 #[test]
